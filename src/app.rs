@@ -1,0 +1,1 @@
+//! Puts the parts together: the only file that names concrete backends, stores and publishers.

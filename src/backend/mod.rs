@@ -1,0 +1,1 @@
+//! The secure backends that hold private keys, and their contract.

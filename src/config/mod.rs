@@ -1,0 +1,1 @@
+//! The configuration file and the validated tree made from it.

@@ -1,0 +1,1 @@
+//! Where a JWK Set is put so that verifiers can fetch it.

@@ -1,0 +1,1 @@
+//! Looks at the state, does at most one action, records the fact, looks again.

@@ -1,0 +1,1 @@
+//! Chooses the version, signs, verifies with the published key.

@@ -1,0 +1,1 @@
+//! Where the state of issuers is kept, and the contract of such a place.

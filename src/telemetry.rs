@@ -1,0 +1,1 @@
+//! Tracing and metrics, and the list of field names.
