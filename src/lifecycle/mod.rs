@@ -1,3 +1,9 @@
 //! The pure core: what a key ring is, what may happen to it, and what happens next.
+//!
+//! Nothing here reads a clock, draws a random number, logs, or waits. `now` is a parameter, the outside
+//! world reports facts as events, and what is to be done outside is returned as a value.
 
+pub mod policy;
+pub mod schedule;
 pub mod time;
+pub mod verifiers;

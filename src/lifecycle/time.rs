@@ -140,9 +140,10 @@ impl fmt::Display for Span {
         }
         let mut text = String::new();
         let mut left = self.0;
-        // Weeks are read but never written: "30d" says more than "4w2d".
+        // Weeks are read but never written: "30d" says more than "4w2d", and "26h" more than "1d2h".
+        let in_hours = self.0 < 3 * 86_400 && !self.0.is_multiple_of(86_400);
         for (unit, seconds) in UNITS.into_iter().skip(1) {
-            if left >= seconds {
+            if left >= seconds && !(unit == 'd' && in_hours) {
                 text.push_str(&format!("{}{unit}", left / seconds));
                 left %= seconds;
             }
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_span_is_written_the_way_it_is_read() {
-        for text in ["0s", "90d", "1h30m", "1d2h3m4s", "1m30s"] {
+        for text in ["0s", "90d", "1h30m", "26h3m4s", "3d2h", "1d", "1m30s"] {
             assert_eq!(text.parse::<Span>().map(|s| s.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("2w".parse(), Ok(Span::from_days(14)));
