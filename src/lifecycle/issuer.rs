@@ -102,12 +102,19 @@ impl Issuer {
     /// The keys of the present JWK Set, in the order in which they were first listed.
     #[must_use]
     pub fn jwk_set(&self) -> Vec<&Jwk> {
-        self.jwk_set_at(self.0.jwk_set_version)
+        self.listed_at(self.0.jwk_set_version)
     }
 
-    /// The keys that the JWK Set `version` listed, as far as the issuer remembers.
+    /// The keys that the JWK Set `version` listed, in the same order as then; nothing if it was never
+    /// made or is not wholly remembered.
     #[must_use]
-    pub fn jwk_set_at(&self, version: JwkSetVersion) -> Vec<&Jwk> {
+    pub fn jwk_set_at(&self, version: JwkSetVersion) -> Option<Vec<&Jwk>> {
+        let remembered = self.0.rings.values().all(|ring| ring.state().history_from <= version);
+        let made = JwkSetVersion::new(1) <= version && version <= self.0.jwk_set_version;
+        (made && remembered).then(|| self.listed_at(version))
+    }
+
+    fn listed_at(&self, version: JwkSetVersion) -> Vec<&Jwk> {
         let mut listed: Vec<(JwkSetVersion, &Jwk)> = Vec::new();
         let mut add = |from: JwkSetVersion, until: Option<JwkSetVersion>, jwk| {
             if from <= version && until.is_none_or(|until| version < until) {

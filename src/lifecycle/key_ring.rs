@@ -40,6 +40,8 @@ pub struct RingState {
     pub compromised: Vec<Compromised>,
     /// Versions whose life is over, oldest first; at most [`HISTORY_MAX`].
     pub destroyed: Vec<Destroyed>,
+    /// The first version of the JWK Set whose keys of this ring are all remembered.
+    pub history_from: JwkSetVersion,
 }
 
 /// How many destroyed versions a ring remembers: ten years of monthly rotations.
@@ -65,6 +67,7 @@ impl KeyRing {
             retained: Vec::new(),
             compromised: Vec::new(),
             destroyed: Vec::new(),
+            history_from: JwkSetVersion::new(1),
         })
     }
 
@@ -367,7 +370,9 @@ impl KeyRing {
             _ => true,
         });
         let surplus = buried.len().saturating_sub(HISTORY_MAX);
-        buried.drain(..surplus);
+        for forgotten in buried.drain(..surplus) {
+            self.0.history_from = self.0.history_from.max(forgotten.withdrawn.listed_until);
+        }
     }
 
     fn wrong_state(&self, version: VersionId, event: &'static str, state: &'static str) -> IllegalTransition {
