@@ -4,7 +4,7 @@
 //! read strictly, once; what is written has one form, byte for byte.
 
 pub mod alg;
-mod base64url;
+pub mod base64url;
 pub mod json;
 pub mod jwk;
 pub mod jwk_set;

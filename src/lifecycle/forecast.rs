@@ -8,8 +8,9 @@ use crate::ids::{Handle, Kid};
 use crate::jose::jwk::{Jwk, PublicKey};
 
 use super::event::{Event, Fact, Reason};
-use super::issuer::{Issuer, IssuerPolicy};
+use super::issuer::Issuer;
 use super::plan::{Action, Due, Outlook};
+use super::policy::IssuerPolicy;
 use super::state::Next;
 use super::time::Timestamp;
 

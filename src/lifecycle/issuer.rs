@@ -6,21 +6,10 @@ use crate::ids::{IssuerId, JwkSetVersion, Kid, RingName};
 use crate::jose::jwk::Jwk;
 
 use super::event::{Event, Fact, IllegalTransition, Succession};
-use super::key_ring::{KeyRing, RingPolicy};
+use super::key_ring::KeyRing;
+use super::policy::{IssuerPolicy, RingPolicy};
 use super::state::{Imported, Withdrawn};
 use super::time::Timestamp;
-
-/// What an issuer is asked to be by the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuerPolicy {
-    /// Its rings.
-    pub rings: BTreeMap<RingName, RingPolicy>,
-    /// The most bytes that its JWK Set may have; a version that would exceed them is not made.
-    pub max_bytes: usize,
-}
-
-/// 50 KiB: more than this, common verifiers refuse to read.
-pub const MAX_BYTES: usize = 50 * 1024;
 
 /// The fields of an [`Issuer`], for readers and for the store's codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,12 +102,19 @@ impl Issuer {
     /// The keys of the present JWK Set, in the order in which they were first listed.
     #[must_use]
     pub fn jwk_set(&self) -> Vec<&Jwk> {
-        self.jwk_set_at(self.0.jwk_set_version)
+        self.listed_at(self.0.jwk_set_version)
     }
 
-    /// The keys that the JWK Set `version` listed, as far as the issuer remembers.
+    /// The keys that the JWK Set `version` listed, in the same order as then; nothing if it was never
+    /// made or is not wholly remembered.
     #[must_use]
-    pub fn jwk_set_at(&self, version: JwkSetVersion) -> Vec<&Jwk> {
+    pub fn jwk_set_at(&self, version: JwkSetVersion) -> Option<Vec<&Jwk>> {
+        let remembered = self.0.rings.values().all(|ring| ring.state().history_from <= version);
+        let made = JwkSetVersion::new(1) <= version && version <= self.0.jwk_set_version;
+        (made && remembered).then(|| self.listed_at(version))
+    }
+
+    fn listed_at(&self, version: JwkSetVersion) -> Vec<&Jwk> {
         let mut listed: Vec<(JwkSetVersion, &Jwk)> = Vec::new();
         let mut add = |from: JwkSetVersion, until: Option<JwkSetVersion>, jwk| {
             if from <= version && until.is_none_or(|until| version < until) {
@@ -247,7 +243,12 @@ impl Issuer {
         Ok((ring, terms))
     }
 
-    fn published(&mut self, policy: &IssuerPolicy, version: JwkSetVersion, at: Timestamp) -> Result<(), IllegalTransition> {
+    fn published(
+        &mut self,
+        policy: &IssuerPolicy,
+        version: JwkSetVersion,
+        at: Timestamp,
+    ) -> Result<(), IllegalTransition> {
         let newest = self.0.jwk_set_version;
         if version > newest {
             return Err(IllegalTransition::UnknownJwkSet { version, newest });
@@ -312,7 +313,14 @@ impl Issuer {
         }
         // A foreign key means that this URL had another owner: verifiers may hold that owner's set.
         self.0.known_to_verifiers = true;
-        let key = Imported { jwk: jwk.clone(), imported_at: at, withdraw_at, listed_from, withdrawn: None, compromised: None };
+        let key = Imported {
+            jwk: jwk.clone(),
+            imported_at: at,
+            withdraw_at,
+            listed_from,
+            withdrawn: None,
+            compromised: None,
+        };
         self.0.imported.push(key);
         Ok(true)
     }

@@ -9,43 +9,11 @@ use crate::jose::jwk::Jwk;
 
 use super::event::{IllegalTransition, Reason, Succession};
 use super::policy::{Policy, Terms};
-use super::state::{Active, Compromised, Deactivated, Destroyed, Key, Next, PreActive, Private, Reserved, Seen, Withdrawn};
-use super::time::{Span, Timestamp};
-
-/// What a ring is asked to be by the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RingPolicy {
-    /// Its durations.
-    pub policy: Policy,
-    /// Where its keys are made.
-    pub backend: BackendId,
-    /// Where every other key is made instead, so that signer and standby never share a backend.
-    pub standby_backend: Option<BackendId>,
-}
-
-/// What holders of tokens and of cached sets may still rely on, whatever the settings have become since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Promise {
-    /// The longest token that the signer may issue.
-    pub token_lifetime: Span,
-    /// The longest that a set may be held.
-    pub cache_bound: Span,
-    /// When the last token issued under a longer lifetime has expired.
-    pub tokens_until: Option<Timestamp>,
-    /// When the last cache filled under a longer bound has ended.
-    pub caches_until: Option<Timestamp>,
-}
-
-impl Promise {
-    fn of(terms: &Terms) -> Self {
-        Self {
-            token_lifetime: terms.token_lifetime_max,
-            cache_bound: terms.least_propagation(),
-            tokens_until: None,
-            caches_until: None,
-        }
-    }
-}
+use super::promise::Promise;
+use super::state::{
+    Active, Compromised, Deactivated, Destroyed, Key, Next, PreActive, Private, Reserved, Seen, Withdrawn,
+};
+use super::time::Timestamp;
 
 /// The fields of a [`KeyRing`], for readers and for the store's codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +40,8 @@ pub struct RingState {
     pub compromised: Vec<Compromised>,
     /// Versions whose life is over, oldest first; at most [`HISTORY_MAX`].
     pub destroyed: Vec<Destroyed>,
+    /// The first version of the JWK Set whose keys of this ring are all remembered.
+    pub history_from: JwkSetVersion,
 }
 
 /// How many destroyed versions a ring remembers: ten years of monthly rotations.
@@ -97,6 +67,7 @@ impl KeyRing {
             retained: Vec::new(),
             compromised: Vec::new(),
             destroyed: Vec::new(),
+            history_from: JwkSetVersion::new(1),
         })
     }
 
@@ -118,10 +89,10 @@ impl KeyRing {
             return Err(format!("ring {}: the next number {} is taken", state.name, state.next_number));
         }
         let ring = Self(state);
-        match ring.listed_keys().find(|key| !key.jwk.key().matches(ring.0.spec)) {
-            Some(key) => Err(format!("ring {}: key {} is not of the ring's kind", ring.0.name, key.jwk.kid())),
-            None => Ok(ring),
+        if let Some(key) = ring.listed_keys().find(|key| !key.jwk.key().matches(ring.0.spec)) {
+            return Err(format!("ring {}: key {} is not of the ring's kind", ring.0.name, key.jwk.kid()));
         }
+        Ok(ring)
     }
 
     /// The fields.
@@ -170,17 +141,9 @@ impl KeyRing {
         (wanted.token_lifetime, wanted.cache_bound) != (self.0.promise.token_lifetime, self.0.promise.cache_bound)
     }
 
-    /// Adopts the durations of `policy`, and remembers until when the longer old ones still hold.
+    /// Adopts the durations of `policy`; what was promised under longer ones stays remembered.
     pub(super) fn terms_changed(&mut self, policy: &Policy, at: Timestamp) {
-        let old = self.0.promise;
-        let mut new = Promise::of(policy.terms());
-        let until = |longer: bool, kept: Option<Timestamp>, span: Span| match longer {
-            true => kept.max(Some(at + span)),
-            false => kept,
-        };
-        new.tokens_until = until(old.token_lifetime > new.token_lifetime, old.tokens_until, old.token_lifetime);
-        new.caches_until = until(old.cache_bound > new.cache_bound, old.caches_until, old.cache_bound);
-        self.0.promise = new;
+        self.0.promise = self.0.promise.changed_to(policy.terms(), at);
     }
 
     pub(super) fn reserved(
@@ -254,7 +217,12 @@ impl KeyRing {
         self.bury();
     }
 
-    pub(super) fn activated(&mut self, policy: &Policy, version: VersionId, at: Timestamp) -> Result<(), IllegalTransition> {
+    pub(super) fn activated(
+        &mut self,
+        policy: &Policy,
+        version: VersionId,
+        at: Timestamp,
+    ) -> Result<(), IllegalTransition> {
         if self.0.next.as_ref().map(Next::id) != Some(version) {
             return Err(self.wrong_state(version, "activated", "not the next version"));
         }
@@ -402,7 +370,9 @@ impl KeyRing {
             _ => true,
         });
         let surplus = buried.len().saturating_sub(HISTORY_MAX);
-        buried.drain(..surplus);
+        for forgotten in buried.drain(..surplus) {
+            self.0.history_from = self.0.history_from.max(forgotten.withdrawn.listed_until);
+        }
     }
 
     fn wrong_state(&self, version: VersionId, event: &'static str, state: &'static str) -> IllegalTransition {

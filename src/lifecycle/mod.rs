@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod key_ring;
 pub mod plan;
 pub mod policy;
+pub mod promise;
 pub mod schedule;
 pub mod state;
 pub mod time;

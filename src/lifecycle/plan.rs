@@ -9,9 +9,9 @@ use std::fmt;
 use crate::ids::{BackendId, Kid, RingName, VersionId};
 
 use super::event::Reason;
-use super::issuer::{Issuer, IssuerPolicy};
-use super::key_ring::{KeyRing, RingPolicy};
-use super::policy::Standby;
+use super::issuer::Issuer;
+use super::key_ring::KeyRing;
+use super::policy::{IssuerPolicy, RingPolicy, Standby};
 use super::schedule::first_free;
 use super::state::{Next, Private};
 use super::time::Timestamp;

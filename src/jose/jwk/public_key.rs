@@ -105,6 +105,25 @@ impl PublicKey {
         Self::accepted(Parts::Ed25519 { x }).ok_or(JwkError::NotOnCurve(curve))
     }
 
+    /// A value of the right kind and size that is nobody's key and verifies nothing.
+    ///
+    /// Forecasts and simulations need keys by the thousand and never check a signature with them.
+    #[must_use]
+    pub fn stand_in(spec: KeySpec) -> Self {
+        let parts = match (spec.algorithm().curve(), spec.rsa_bits()) {
+            (Some(Curve::Ed25519), _) => Parts::Ed25519 { x: [1; 32] },
+            (Some(curve), _) => {
+                let coordinate = vec![1; curve.field_len()].into_boxed_slice();
+                Parts::Ec { curve, x: coordinate.clone(), y: coordinate }
+            }
+            (None, size) => {
+                let n = vec![0xff; size.map_or(256, |size| size.bits() / 8)];
+                Parts::Rsa { n: n.into(), e: [1, 0, 1].into() }
+            }
+        };
+        Self(Arc::new(parts))
+    }
+
     /// Reads the DER of a SubjectPublicKeyInfo: EC with a named curve and an uncompressed point,
     /// `rsaEncryption`, or Ed25519.
     ///
