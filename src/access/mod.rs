@@ -1,1 +1,5 @@
-//! Who calls, and what that caller may have signed.
+//! Who calls, and what that caller may do. Everything that is not granted is refused.
+
+pub mod caller;
+pub mod claims;
+pub mod grant;

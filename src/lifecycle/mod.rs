@@ -3,7 +3,14 @@
 //! Nothing here reads a clock, draws a random number, logs, or waits. `now` is a parameter, the outside
 //! world reports facts as events, and what is to be done outside is returned as a value.
 
+pub mod event;
+pub mod forecast;
+pub mod issuer;
+pub mod key_ring;
+pub mod plan;
 pub mod policy;
+pub mod promise;
 pub mod schedule;
+pub mod state;
 pub mod time;
 pub mod verifiers;

@@ -3,7 +3,11 @@
 //! A [`Policy`] that exists keeps the first promise: with it no valid token is rejected because of a
 //! rotation. It refuses and names both numbers; it never clamps.
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
+
+use crate::ids::{BackendId, RingName};
 
 use super::schedule::{Blackout, Schedule};
 use super::time::{Span, Timestamp};
@@ -277,6 +281,29 @@ impl Policy {
         &self.0
     }
 }
+
+/// What a ring is asked to be by the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingPolicy {
+    /// Its durations.
+    pub policy: Policy,
+    /// Where its keys are made.
+    pub backend: BackendId,
+    /// Where every other key is made instead, so that signer and standby never share a backend.
+    pub standby_backend: Option<BackendId>,
+}
+
+/// What an issuer is asked to be by the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerPolicy {
+    /// Its rings.
+    pub rings: BTreeMap<RingName, RingPolicy>,
+    /// The most bytes that its JWK Set may have; a version that would exceed them is not made.
+    pub max_bytes: usize,
+}
+
+/// 50 KiB: more than this, common verifiers refuse to read.
+pub const MAX_BYTES: usize = 50 * 1024;
 
 fn check_rotation(terms: &Terms) -> Result<(), PolicyError> {
     let propagation = terms.propagation;

@@ -1,0 +1,181 @@
+//! Which caller may do what, where.
+
+use std::fmt;
+
+use crate::ids::{IssuerId, RingName};
+
+use super::caller::{Caller, Peer, TokenHash};
+
+/// Something that a caller can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// Have claims signed; the daemon writes header, issuer and times.
+    Sign,
+    /// Have a signing input signed that the caller assembled.
+    SignRaw,
+    /// Read states, plans and versions.
+    Read,
+    /// Ask for a rotation.
+    Rotate,
+    /// Declare a key compromised.
+    Compromise,
+    /// Publish or withdraw a foreign, verify-only key.
+    Import,
+    /// Read the audit log.
+    Audit,
+}
+
+impl Operation {
+    /// Every operation, in the order of the documentation.
+    pub const ALL: [Self; 7] =
+        [Self::Sign, Self::SignRaw, Self::Read, Self::Rotate, Self::Compromise, Self::Import, Self::Audit];
+
+    /// What `allow = ["admin"]` stands for: everything but signing.
+    pub const ADMIN: [Self; 5] = [Self::Read, Self::Rotate, Self::Compromise, Self::Import, Self::Audit];
+
+    /// The word used in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::SignRaw => "sign_raw",
+            Self::Read => "read",
+            Self::Rotate => "rotate",
+            Self::Compromise => "compromise",
+            Self::Import => "import",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which callers a grant is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// A process of this user, over a Unix socket.
+    Uid(u32),
+    /// A process whose primary group is this one, over a Unix socket.
+    Gid(u32),
+    /// Whoever presents the bearer token with this SHA-256.
+    Token(TokenHash),
+    /// Any process on this machine, over loopback TCP: for trying out.
+    Loopback,
+}
+
+impl Pattern {
+    fn matches(&self, caller: &Caller) -> bool {
+        match (self, caller.peer) {
+            (Self::Uid(uid), Peer::Unix { uid: peer, .. }) => *uid == peer,
+            (Self::Gid(gid), Peer::Unix { gid: peer, .. }) => *gid == peer,
+            (Self::Loopback, Peer::Tcp(address)) => address.ip().to_canonical().is_loopback(),
+            // Only hashes are compared: the time this takes tells nothing about the token.
+            (Self::Token(hash), _) => caller.token == Some(*hash),
+            _ => false,
+        }
+    }
+}
+
+/// One `[[grants]]` entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// For whom.
+    pub caller: Pattern,
+    /// What.
+    pub allow: Vec<Operation>,
+    /// At which issuer; at each, if absent.
+    pub issuer: Option<IssuerId>,
+    /// In which ring; in each, if absent.
+    pub ring: Option<RingName>,
+}
+
+/// Everything that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants(Vec<Grant>);
+
+impl Grants {
+    /// Takes the grants in the order of the configuration.
+    #[must_use]
+    pub fn new(grants: Vec<Grant>) -> Self {
+        Self(grants)
+    }
+
+    /// Whether some grant lets `caller` do `operation` at `issuer`, in `ring`.
+    ///
+    /// Without a ring, the operation concerns the issuer as a whole, and a grant for one ring is not
+    /// enough; without an issuer, it concerns the installation, and only an unrestricted grant is.
+    #[must_use]
+    pub fn allow(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        issuer: Option<&IssuerId>,
+        ring: Option<&RingName>,
+    ) -> bool {
+        self.0.iter().any(|grant| {
+            grant.allow.contains(&operation)
+                && grant.caller.matches(caller)
+                && grant.issuer.as_ref().is_none_or(|granted| issuer == Some(granted))
+                && grant.ring.as_ref().is_none_or(|granted| ring == Some(granted))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(uid: u32) -> Caller {
+        Caller { peer: Peer::Unix { uid, gid: 100 }, token: None }
+    }
+
+    fn tcp(address: &str) -> Caller {
+        Caller { peer: Peer::Tcp(address.parse().unwrap()), token: None }
+    }
+
+    fn grant(caller: Pattern, issuer: Option<&str>, ring: Option<&str>) -> Grants {
+        let issuer = issuer.map(|name| IssuerId::new(name).unwrap());
+        let ring = ring.map(|name| RingName::new(name).unwrap());
+        Grants::new(vec![Grant { caller, allow: vec![Operation::Sign], issuer, ring }])
+    }
+
+    #[test]
+    fn nothing_is_allowed_that_is_not_granted() {
+        let (main, es) = (IssuerId::new("main").unwrap(), RingName::new("es256").unwrap());
+        let sign = |grants: &Grants, caller: &Caller| grants.allow(caller, Operation::Sign, Some(&main), Some(&es));
+        assert!(!sign(&Grants::default(), &unix(0)));
+        assert!(sign(&grant(Pattern::Uid(7), None, None), &unix(7)));
+        assert!(!sign(&grant(Pattern::Uid(7), None, None), &unix(8)));
+        assert!(sign(&grant(Pattern::Gid(100), Some("main"), Some("es256")), &unix(8)));
+        assert!(!sign(&grant(Pattern::Gid(100), Some("other"), None), &unix(8)));
+        assert!(!sign(&grant(Pattern::Gid(100), None, Some("rs256")), &unix(8)));
+        assert!(sign(&grant(Pattern::Loopback, None, None), &tcp("127.0.0.1:9")));
+        assert!(sign(&grant(Pattern::Loopback, None, None), &tcp("[::ffff:127.0.0.1]:9")));
+        assert!(!sign(&grant(Pattern::Loopback, None, None), &tcp("192.0.2.1:9")));
+        assert!(!sign(&grant(Pattern::Loopback, None, None), &unix(0)));
+        assert!(!grant(Pattern::Uid(7), None, None).allow(&unix(7), Operation::SignRaw, Some(&main), Some(&es)));
+    }
+
+    #[test]
+    fn a_grant_for_a_part_does_not_reach_the_whole() {
+        let main = IssuerId::new("main").unwrap();
+        let part = grant(Pattern::Uid(7), Some("main"), Some("es256"));
+        assert!(!part.allow(&unix(7), Operation::Sign, Some(&main), None));
+        assert!(!grant(Pattern::Uid(7), Some("main"), None).allow(&unix(7), Operation::Sign, None, None));
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_hash() {
+        let hash = TokenHash([9; 32]);
+        let grants = grant(Pattern::Token(hash), None, None);
+        let caller = Caller { token: Some(hash), ..tcp("192.0.2.1:9") };
+        let main = IssuerId::new("main").unwrap();
+        assert!(grants.allow(&caller, Operation::Sign, Some(&main), None));
+        assert!(!grants.allow(&tcp("192.0.2.1:9"), Operation::Sign, Some(&main), None));
+        assert_eq!(caller.to_string(), "token:09090909");
+    }
+}
