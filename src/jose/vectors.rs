@@ -151,3 +151,11 @@ fn the_ed25519_example_of_rfc_8037_holds_from_the_private_key_on() {
     append_signature(&mut token, pair.sign(OKP_INPUT.as_bytes()).as_ref());
     assert_eq!(token, format!("{OKP_INPUT}.{OKP_SIGNATURE}"));
 }
+
+#[test]
+fn a_verifier_may_be_shared_by_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+    let verifier = Verifier::new(&complete(OKP_KEY, Algorithm::Ed25519));
+    shared(&verifier);
+    assert_eq!(format!("{verifier:?}"), "Verifier { alg: Ed25519, .. }");
+}

@@ -93,7 +93,7 @@ impl<'a, 'l> Scanner<'a, 'l> {
             let quoted = self.string()?;
             self.open_member(quoted)?;
             self.blanks();
-            self.expect(b':', "a colon")?;
+            self.step_over(b':', "a colon")?;
             self.blanks();
             let start = self.at;
             self.value(depth).map_err(|error| error.within(quoted.body))?;
@@ -304,7 +304,7 @@ impl<'a, 'l> Scanner<'a, 'l> {
         }
     }
 
-    fn expect(&mut self, byte: u8, name: &'static str) -> Scanned {
+    fn step_over(&mut self, byte: u8, name: &'static str) -> Scanned {
         if self.peek() != Some(byte) {
             return Err(self.expected(name));
         }
