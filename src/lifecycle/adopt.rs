@@ -28,7 +28,9 @@ pub enum Misfit {
         versions: usize,
     },
     /// A ring is for another kind of key than before.
-    #[error("ring {ring} holds {stored} keys, the configuration says {wanted}; set it back and add a ring of another name for {wanted}")]
+    #[error(
+        "ring {ring} holds {stored} keys, the configuration says {wanted}; set it back and add a ring of another name for {wanted}"
+    )]
     SpecChanged {
         /// Which ring.
         ring: RingName,
@@ -88,7 +90,9 @@ pub fn adoptions(issuer: &Issuer, policy: &IssuerPolicy, specs: &BTreeMap<RingNa
     for (name, terms) in &policy.rings {
         match (issuer.ring(name), specs.get(name)) {
             (None, Some(spec)) => facts.push(Fact::RingAdded { ring: name.clone(), spec: *spec }),
-            (Some(ring), _) if ring.terms_differ(&terms.policy) => facts.push(Fact::TermsChanged { ring: name.clone() }),
+            (Some(ring), _) if ring.terms_differ(&terms.policy) => {
+                facts.push(Fact::TermsChanged { ring: name.clone() })
+            }
             _ => {}
         }
     }

@@ -73,7 +73,12 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignError`]; no signature was released.
-    pub async fn jwt(&self, target: Target<'_>, request: JwtRequest<'_>, asker: &Asker) -> Result<SignedJwt, SignError> {
+    pub async fn jwt(
+        &self,
+        target: Target<'_>,
+        request: JwtRequest<'_>,
+        asker: &Asker,
+    ) -> Result<SignedJwt, SignError> {
         let now = self.clock.now();
         let (place, ring) = self.find(target)?;
         let key = Arc::clone(signer_of(&ring)?);
@@ -165,7 +170,10 @@ impl Signer {
         let signature = backend.sign(reference, input, ring.sign_deadline).await?.0;
         if ring.settings.self_verify == SelfVerify::Always || !key.is_proven() {
             key.verifier.verify(input, &signature).map_err(|_| {
-                SignError::Backend(BackendError::Mismatch(format!("a signature of {} does not verify with its published key", key.kid())))
+                SignError::Backend(BackendError::Mismatch(format!(
+                    "a signature of {} does not verify with its published key",
+                    key.kid()
+                )))
             })?;
             key.set_proven();
         }

@@ -47,6 +47,8 @@ pub struct RingSettings {
 pub struct IssuerSettings {
     /// Its name in `iss`, and where its JWK Set is published below.
     pub url: String,
+    /// The path of that URL: empty, or like `/tenant-a`.
+    pub path: String,
     /// The `max-age` of its JWK Set.
     pub jwks_max_age: Span,
     /// The clocks' allowance.
