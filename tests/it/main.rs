@@ -1,1 +1,4 @@
+//! Tests of the whole, and of whatever needs a fake.
 
+mod backends;
+mod support;
