@@ -14,7 +14,7 @@ use jwksd::jose::verify::Verifier;
 use crate::support::fake_backend::FakeBackend;
 
 mod guarded;
-// mod software;
+mod software;
 
 /// Holds an empty `backend` of installation [`INSTALLATION`] to the contract, with every spec that it supports.
 async fn conformance(backend: Arc<dyn Backend>, specs: &[KeySpec]) {
