@@ -3,6 +3,8 @@
 //! A backend makes keys, signs with them and destroys them; it never gives one out. One conformance
 //! suite (`tests/it/backends.rs`) runs over every implementation, and is the contract's exact form.
 
+pub mod guarded;
+pub mod metrics;
 pub mod software;
 
 use std::fmt::{self, Debug};

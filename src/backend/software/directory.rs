@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -73,10 +75,18 @@ impl Directory {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed("opening", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DirectoryError::InUse),
-            Err(TryLockError::Error(source)) => Err(failed("locking", &lock_path)(source))?,
+        let mut patience = LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A daemon that is ending, or a child of ours between fork and exec, lets go in a moment.
+                Err(TryLockError::WouldBlock) if !patience.is_zero() => {
+                    sleep(LOCK_PAUSE);
+                    patience = patience.saturating_sub(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(DirectoryError::InUse),
+                Err(TryLockError::Error(source)) => Err(failed("locking", &lock_path)(source))?,
+            }
         }
         let directory = Self { path: path.to_owned(), _lock: lock };
         // We hold the lock, so a temporary file here is the remains of a crash: its key was never handed out.
@@ -217,6 +227,9 @@ fn sync(path: &Path) -> Result<(), FileError> {
 }
 
 const LOCK: &str = "lock";
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 const TEMPORARY: &str = ".tmp";
 
 /// Ten times the longest file that we write: nothing of ours is longer.

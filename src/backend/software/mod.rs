@@ -110,12 +110,15 @@ impl Backend for Software {
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(async move {
-            // The first poll needs no timer if it ends in a signature, as it does for a loaded EC key.
-            let signed = timeout(within, self.sign_in_time(key, input)).await;
-            signed.unwrap_or_else(|_| {
-                let handle = key.handle;
-                Err(BackendError::Unavailable(format!("{handle} did not sign within {} ms", within.as_millis())))
-            })
+            let late = || {
+                let text = format!("{} did not sign within {} ms", key.handle, within.as_millis());
+                Err(BackendError::Unavailable(text))
+            };
+            if within.is_zero() {
+                return late();
+            }
+            // No timer is armed for what ends in its first poll, as the signature of a loaded EC key does.
+            timeout(within, self.sign_in_time(key, input)).await.unwrap_or_else(|_| late())
         })
     }
 
