@@ -5,6 +5,8 @@
 //! could read differently is refused here, at every depth. Values keep their exact text.
 
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

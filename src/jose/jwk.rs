@@ -2,6 +2,8 @@
 
 mod error;
 mod public_key;
+#[cfg(test)]
+mod tests;
 
 use super::alg::{Algorithm, Curve};
 use super::base64url;

@@ -5,6 +5,8 @@
 //! say something that two readers understand differently.
 
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;

@@ -14,5 +14,10 @@ pub mod verify;
 pub use alg::{Algorithm, Curve, KeySpec, KeySpecError, RsaBits, UnknownAlgorithm};
 pub use json::{JsonError, Limits, Object};
 pub use jwk::{Jwk, JwkError, PublicKey};
-pub use jws::{Compact, JwsError, SigningInput, Typ, TypError};
+pub use jws::{Compact, JwsError, SigningInput, Typ, TypError, append_signature, encode_header};
 pub use verify::{BadSignature, Verifier};
+
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod wycheproof;

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws a random number, logs, or waits. `now` is a parameter, the outside
 //! world reports facts as events, and what is to be done outside is returned as a value.
 
+pub mod adopt;
 pub mod event;
 pub mod forecast;
 pub mod issuer;

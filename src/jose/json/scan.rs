@@ -43,6 +43,10 @@ pub(super) struct Scanner<'a, 'l> {
 /// The recursion never goes deeper, whatever the limits say: a level costs a stack frame.
 const DEPTH_MAX: usize = 128;
 
+/// Up to so many names are compared each with each, which needs no memory; more are sorted, so that a
+/// hostile object costs no more than its bytes.
+const FEW: usize = 24;
+
 type Scanned<T = ()> = Result<T, JsonError>;
 
 impl<'a, 'l> Scanner<'a, 'l> {
@@ -87,9 +91,9 @@ impl<'a, 'l> Scanner<'a, 'l> {
                 return Err(self.expected("a member name"));
             }
             let quoted = self.string()?;
-            self.open_member(first, quoted)?;
+            self.open_member(quoted)?;
             self.blanks();
-            self.expect(b':', "a colon")?;
+            self.step_over(b':', "a colon")?;
             self.blanks();
             let start = self.at;
             self.value(depth).map_err(|error| error.within(quoted.body))?;
@@ -106,14 +110,15 @@ impl<'a, 'l> Scanner<'a, 'l> {
             self.blanks();
         }
         self.at += 1;
+        self.check_names(first)?;
         if depth > 1 {
             self.members.truncate(first);
         }
         Ok(())
     }
 
-    /// Puts a name on the stack, unless the object whose members begin at `first` holds it already.
-    fn open_member(&mut self, first: usize, quoted: Quoted<'a>) -> Scanned {
+    /// Puts a member on the stack, its value still to be read.
+    fn open_member(&mut self, quoted: Quoted<'a>) -> Scanned {
         self.count += 1;
         if self.count > self.limits.members {
             return Err(JsonError::new(JsonFault::TooManyMembers(self.limits.members)));
@@ -124,18 +129,30 @@ impl<'a, 'l> Scanner<'a, 'l> {
             Cow::Borrowed(quoted.body)
         };
         let folded = fold(&name);
-        let member = Member { name, folded, raw: "" };
-        let others = self.members.get(first..).unwrap_or_default();
-        if let Some(other) = others.iter().find(|other| other.key() == member.key()) {
-            let fault = if other.name == member.name {
-                JsonFault::Duplicate
-            } else {
-                JsonFault::CaseVariant(shown(&other.name).into_owned())
-            };
-            return Err(JsonError::new(fault).within(quoted.body));
-        }
-        self.members.push(member);
+        self.members.push(Member { name, folded, raw: "" });
         Ok(())
+    }
+
+    /// Refuses two names that are the same to anybody, among the members from `first` on.
+    fn check_names(&self, first: usize) -> Scanned {
+        let members = self.members.get(first..).unwrap_or_default();
+        let pair = if members.len() <= FEW {
+            members.iter().enumerate().find_map(|(index, later)| {
+                let earlier = members.iter().take(index).find(|earlier| earlier.key() == later.key())?;
+                Some((earlier, later))
+            })
+        } else {
+            let mut sorted: Vec<_> = members.iter().collect();
+            sorted.sort_by_key(|member| member.key());
+            sorted.iter().zip(sorted.iter().skip(1)).find(|(one, next)| one.key() == next.key()).map(|(e, l)| (*e, *l))
+        };
+        let Some((earlier, later)) = pair else { return Ok(()) };
+        let fault = if earlier.name == later.name {
+            JsonFault::Duplicate
+        } else {
+            JsonFault::CaseVariant(shown(&earlier.name).into_owned())
+        };
+        Err(JsonError::at_member(&later.name, fault))
     }
 
     fn array(&mut self, depth: usize) -> Scanned {
@@ -287,7 +304,7 @@ impl<'a, 'l> Scanner<'a, 'l> {
         }
     }
 
-    fn expect(&mut self, byte: u8, name: &'static str) -> Scanned {
+    fn step_over(&mut self, byte: u8, name: &'static str) -> Scanned {
         if self.peek() != Some(byte) {
             return Err(self.expected(name));
         }

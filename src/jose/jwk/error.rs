@@ -152,3 +152,66 @@ impl JwkError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::{Limits, Object};
+
+    #[test]
+    fn every_error_has_its_text_and_a_code_of_its_own() {
+        let json = Object::parse("[]", &Limits::DEFAULT).unwrap_err();
+        let kid = Kid::new("k1").unwrap();
+        let key = "an RSA key of 2048 bits".to_owned();
+        let errors = [
+            (JwkError::Json(json.clone()), "a JWK is not strict JSON"),
+            (JwkError::MemberType(json), "a JWK has a member of the wrong type"),
+            (JwkError::Missing("alg"), "a JWK has no member alg"),
+            (
+                JwkError::PrivateMember("d"),
+                "a JWK holds the private or symmetric member d; give the public key alone, and consider the key leaked",
+            ),
+            (JwkError::CaseVariant("kid"), "a JWK spells the member kid in another case"),
+            (JwkError::NotBase64url("x"), "member x of a JWK is not unpadded base64url"),
+            (JwkError::KeyType("oct".to_owned()), "key type oct is not EC, RSA or OKP"),
+            (JwkError::Curve("X25519".to_owned()), "curve X25519 is not P-256, P-384, P-521 or Ed25519"),
+            (JwkError::Algorithm(UnknownAlgorithm("none".to_owned())), "a JWK is for an algorithm that we do not know"),
+            (JwkError::Kid(KidError), "a JWK has a kid that we do not take"),
+            (JwkError::Use, "a JWK is not for signatures: member use is not \"sig\""),
+            (JwkError::KeyOps, "a JWK is not for verification alone: member key_ops is not [\"verify\"]"),
+            (
+                JwkError::AlgorithmMismatch { alg: Algorithm::Es256, key },
+                "an RSA key of 2048 bits is not a key for ES256",
+            ),
+            (
+                JwkError::CoordinateLength { curve: Curve::P521, found: 65 },
+                "a coordinate on P-521 has 65 bytes instead of 66",
+            ),
+            (JwkError::NotOnCurve(Curve::P256), "a point is not on P-256"),
+            (JwkError::SmallOrder, "an Ed25519 key has small order, so anybody can sign for it"),
+            (JwkError::ModulusBits(1024), "an RSA modulus of 1024 bits is not of 2048 to 8192 bits and whole bytes"),
+            (JwkError::ModulusEven, "an RSA modulus is even"),
+            (JwkError::Exponent, "an RSA exponent is not an odd number from 65537 to 2^33"),
+            (JwkError::LeadingZero("n"), "the RSA number n begins with a zero byte"),
+            (JwkError::Refused("an RSA key".to_owned()), "the cryptographic library refuses an RSA key"),
+            (JwkError::Der(der::ErrorKind::Failed.into()), "a public key is not a DER SubjectPublicKeyInfo"),
+            (
+                JwkError::SpkiAlgorithm("1.3.101.110".to_owned()),
+                "a SubjectPublicKeyInfo is for algorithm 1.3.101.110, which is not EC, RSA or Ed25519",
+            ),
+            (JwkError::SpkiParameters, "a SubjectPublicKeyInfo has the wrong algorithm parameters"),
+            (JwkError::PointForm, "a SubjectPublicKeyInfo holds a point in another form than the uncompressed one"),
+            (JwkError::NoKeys, "a JWK Set has no array of keys"),
+            (JwkError::DuplicateKid(kid.clone()), "two keys of a JWK Set have the kid k1"),
+        ];
+        for (error, text) in &errors {
+            assert_eq!(error.to_string(), *text);
+            let in_set = |kid| JwkError::InSet { index: 3, kid, source: Box::new(error.clone()) };
+            assert_eq!(in_set(None).to_string(), "key 3 of a JWK Set");
+            assert_eq!(in_set(Some(kid.clone())).to_string(), "key 3 of a JWK Set, with kid k1");
+            assert_eq!(in_set(None).code(), error.code());
+        }
+        let codes: std::collections::BTreeSet<_> = errors.iter().map(|(error, _)| error.code()).collect();
+        assert_eq!(codes.len(), errors.len());
+    }
+}

@@ -15,9 +15,11 @@ use crate::ids::Kid;
 use crate::jose::alg::{Algorithm, Curve, KeySpec};
 use crate::jose::base64url;
 
-/// A public signature key that has been checked: a point on its curve, or a plausible RSA modulus.
+/// A public signature key that has been checked: a point on its curve, a modulus and an exponent within
+/// our bounds, or an Ed25519 point that is not of small order.
 ///
-/// Cheap to clone.
+/// Whether 32 bytes are an Ed25519 point at all shows only when AWS-LC verifies; if they are not, nothing
+/// verifies. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey(Arc<Parts>);
 
@@ -313,7 +315,7 @@ fn has_small_order(mut point: [u8; 32]) -> bool {
 
 /// The seven encodings of y, little-endian, of the eight points whose order divides 8: 0, 1, the two y
 /// of order 8, p - 1, and the non-canonical p and p + 1.
-const SMALL_ORDER_Y: [[u8; 32]; 7] = [
+pub(super) const SMALL_ORDER_Y: [[u8; 32]; 7] = [
     [0; 32],
     ends(1, 0, 0),
     [

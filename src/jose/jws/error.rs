@@ -26,7 +26,7 @@ pub enum JwsError {
     #[error("the header is not UTF-8 in unpadded base64url")]
     HeaderEncoding,
     /// The header is not a strict JSON object, or a member of it is not a string.
-    #[error("the header is not an object of strings")]
+    #[error("the header is not a strict JSON object of strings")]
     Header(#[source] JsonError),
     /// The header holds something beside `alg`, `kid` and `typ`.
     #[error("header member {0} is not allowed; only alg, kid and typ are")]
@@ -89,5 +89,43 @@ impl JwsError {
             },
             Self::SignatureEncoding => "signature_not_base64url",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Kid;
+    use crate::jose::{Algorithm, Limits, Object, Typ};
+
+    #[test]
+    fn every_error_has_its_text_and_a_code_of_its_own() {
+        let json = |text| Object::parse(text, &Limits::DEFAULT).unwrap_err();
+        let errors = [
+            (JwsError::Segments { expected: 2 }, "not 2 segments joined by dots"),
+            (JwsError::HeaderTooLong(2048), "the header is longer than 2048 bytes"),
+            (JwsError::HeaderEncoding, "the header is not UTF-8 in unpadded base64url"),
+            (JwsError::Header(json("[]")), "the header is not a strict JSON object of strings"),
+            (
+                JwsError::HeaderMemberNotAllowed("jku".to_owned()),
+                "header member jku is not allowed; only alg, kid and typ are",
+            ),
+            (JwsError::HeaderMemberMissing("kid"), "the header has no member kid"),
+            (
+                JwsError::Algorithm("none".parse::<Algorithm>().unwrap_err()),
+                "the header names an algorithm that we do not sign with",
+            ),
+            (JwsError::Kid(Kid::new("").unwrap_err()), "the header has a malformed kid"),
+            (JwsError::Typ("".parse::<Typ>().unwrap_err()), "the header has a malformed typ"),
+            (JwsError::PayloadTooLong(65536), "the payload is longer than 65536 bytes"),
+            (JwsError::PayloadEncoding, "the payload is not UTF-8 in unpadded base64url"),
+            (JwsError::Payload(json("[]")), "the payload is not a strict JSON object"),
+            (JwsError::SignatureEncoding, "the signature is not unpadded base64url"),
+        ];
+        for (error, text) in &errors {
+            assert_eq!(error.to_string(), *text);
+        }
+        let codes: std::collections::BTreeSet<_> = errors.iter().map(|(error, _)| error.code()).collect();
+        assert_eq!(codes.len(), errors.len());
     }
 }

@@ -1,0 +1,109 @@
+//! What can go wrong with the log, named by the reader's next move.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Why an event was not written, or the log not opened. Every waiter of a group gets the same one.
+#[derive(Debug, Clone, Error)]
+pub enum AuditError {
+    /// The disk said no, or did not answer in time: nothing was acknowledged; try again. After a time-out
+    /// the record may still be written.
+    #[error("audit log unavailable: {doing}")]
+    Unavailable {
+        /// What was tried.
+        doing: &'static str,
+        /// What came of it.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// More is waiting to be written than is good: slow down.
+    #[error("audit log busy")]
+    Busy,
+    /// The log was closed, or its writer is gone.
+    #[error("audit log closed")]
+    Closed,
+    /// Another process writes it.
+    #[error("audit log {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// The event is the log's own to write.
+    #[error("a segment's header is not an event to append")]
+    Reserved,
+    /// What it holds can't be trusted: an operator must look. Nothing was changed.
+    #[error("audit log damaged")]
+    Damaged(#[from] Fault),
+}
+
+impl AuditError {
+    pub(super) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Unavailable { doing, source: Arc::new(source) }
+    }
+}
+
+/// The first place where a log is not what was written.
+#[derive(Debug, Clone, Error)]
+pub enum Fault {
+    /// A record.
+    #[error("{file}:{line}: {flaw}")]
+    Record {
+        /// The segment's file name.
+        file: String,
+        /// The line in it, from 1.
+        line: u64,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// There is no segment at all.
+    #[error("no audit segment in {}", .0.display())]
+    Missing(PathBuf),
+    /// It can't be read.
+    #[error("{file} is not readable")]
+    Unreadable {
+        /// The file or directory.
+        file: String,
+        /// Why.
+        #[source]
+        source: Arc<io::Error>,
+    },
+}
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Flaw {
+    /// Its bytes are not those that were written.
+    #[error("the record was damaged")]
+    Damaged,
+    /// Its number is not the next one.
+    #[error("record {found} stands where {expected} belongs: records were dropped, repeated or moved")]
+    Sequence {
+        /// The number that belongs there.
+        expected: u64,
+        /// The number that stands there.
+        found: u64,
+    },
+    /// It names another predecessor.
+    #[error("record {0} was not written after the record before it")]
+    Chain(u64),
+    /// A segment begins with something else than its header.
+    #[error("a segment begins without its header")]
+    NoHeader,
+    /// A header inside of a segment.
+    #[error("a segment's header stands inside of the segment")]
+    StrayHeader,
+    /// A newer `jwksd` wrote it.
+    #[error("the segment has format {found}, this jwksd reads up to {known}; use the newer jwksd")]
+    Format {
+        /// Its format.
+        found: u32,
+        /// The newest format that this build reads.
+        known: u32,
+    },
+    /// The bytes are as written, but say nothing that this build knows.
+    #[error("the record is not readable: {0}")]
+    Unreadable(String),
+    /// Bytes after the last record of a segment that is not the last one.
+    #[error("the segment ends in the middle of a record, but another one follows it")]
+    Torn,
+}

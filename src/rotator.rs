@@ -1,1 +1,0 @@
-//! Looks at the state, does at most one action, records the fact, looks again.

@@ -1,0 +1,165 @@
+//! The two actions that leave the process: making a key, and destroying one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use crate::audit::{Act, Audit, AuditError, Event as Record, Outcome};
+use crate::backend::{Backend, BackendError, Destroyed};
+use crate::failpoint::failpoint;
+use crate::ids::{BackendId, InstallationId, IssuerId, Label, RingName, VersionId};
+use crate::jose::jwk::{Jwk, JwkError};
+use crate::lifecycle::event::Fact;
+use crate::lifecycle::issuer::Issuer;
+use crate::lifecycle::key_ring::KeyRing;
+use crate::lifecycle::state::{Key, Next};
+use crate::lifecycle::time::Timestamp;
+use thiserror::Error;
+
+/// Why an effect did not come about.
+#[derive(Debug, Error)]
+pub enum EffectError {
+    /// The act could not be recorded beforehand, so it was not tried.
+    #[error("the audit log can't take the act, so it was not tried")]
+    Audit(#[source] AuditError),
+    /// The backend did not do it.
+    #[error("backend {backend}")]
+    Backend {
+        /// Which.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+    /// The backend made something that is not what the ring holds.
+    #[error("backend {backend} returned an unusable key")]
+    Key {
+        /// Which.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: JwkError,
+    },
+    /// The configuration lacks the backend.
+    #[error("backend {0} is not configured")]
+    NoBackend(BackendId),
+    /// The plan and the state disagree: planning again will help.
+    #[error("the version is no longer there to act on")]
+    Gone,
+}
+
+/// What effects go through.
+#[derive(Debug)]
+pub struct Effector {
+    /// Part of every label.
+    pub installation: InstallationId,
+    /// Where keys are made and destroyed.
+    pub backends: HashMap<BackendId, Arc<dyn Backend>>,
+    /// Where acts are announced.
+    pub audit: Audit,
+}
+
+impl Effector {
+    /// Makes the reserved key, or finds what an earlier try made.
+    ///
+    /// A crash after the backend answered leaves a key under its label; the reservation is committed, so
+    /// the next try finds it.
+    pub(super) async fn generate(
+        &self,
+        issuer: &Issuer,
+        ring: &RingName,
+        version: VersionId,
+    ) -> Result<Fact, EffectError> {
+        let state = issuer.ring(ring).map(KeyRing::state).ok_or(EffectError::Gone)?;
+        let Some(Next::Reserved(reserved)) = state.next.as_ref().filter(|next| next.id() == version) else {
+            return Err(EffectError::Gone);
+        };
+        let (backend_id, backend) = self.backend(&reserved.backend)?;
+        let label = self.label(issuer.id(), ring, version);
+        self.announce(Act::Generate, &label, backend_id).await?;
+        failpoint("generate.announced");
+        let made = backend.generate(&label, state.spec).await;
+        failpoint("generate.made");
+        self.report(Act::Generate, &label, backend_id, made.as_ref().err()).await;
+        let made = made.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
+        let jwk = Jwk::with_thumbprint(state.spec.algorithm(), made.public)
+            .map_err(|source| EffectError::Key { backend: backend_id.clone(), source })?;
+        info!(issuer = %issuer.id(), key_set = %ring, version = %version, kid = %jwk.kid(), backend = %backend_id, "key generated");
+        Ok(Fact::Generated { ring: ring.clone(), version, handle: made.handle, jwk })
+    }
+
+    /// Has the backend destroy a private half; `now` dates a destruction that is complete at once.
+    pub(super) async fn destroy(
+        &self,
+        issuer: &Issuer,
+        ring: &RingName,
+        version: VersionId,
+        now: Timestamp,
+    ) -> Result<Fact, EffectError> {
+        let key = issuer.ring(ring).and_then(|ring| ending_key(ring, version)).ok_or(EffectError::Gone)?;
+        let (backend_id, backend) = self.backend(&key.backend)?;
+        let label = self.label(issuer.id(), ring, version);
+        self.announce(Act::Destroy, &label, backend_id).await?;
+        failpoint("destroy.announced");
+        let destroyed = backend.destroy(&key.handle).await;
+        failpoint("destroy.done");
+        self.report(Act::Destroy, &label, backend_id, destroyed.as_ref().err()).await;
+        let destroyed = destroyed.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
+        info!(issuer = %issuer.id(), key_set = %ring, version = %version, kid = %key.jwk.kid(), backend = %backend_id, "private key destroyed");
+        let gone_at = match destroyed {
+            Destroyed::Done => now,
+            Destroyed::ScheduledFor(gone_at) => gone_at,
+        };
+        Ok(Fact::PrivateDestroyed { ring: ring.clone(), version, gone_at })
+    }
+
+    fn backend<'a>(&'a self, id: &'a BackendId) -> Result<(&'a BackendId, &'a Arc<dyn Backend>), EffectError> {
+        self.backends.get(id).map(|backend| (id, backend)).ok_or_else(|| EffectError::NoBackend(id.clone()))
+    }
+
+    fn label(&self, issuer: &IssuerId, ring: &RingName, version: VersionId) -> Label {
+        Label { installation: self.installation.clone(), issuer: issuer.clone(), ring: ring.clone(), version }
+    }
+
+    async fn announce(&self, what: Act, label: &Label, backend: &BackendId) -> Result<(), EffectError> {
+        let act = Record::Act {
+            what,
+            issuer: label.issuer.clone(),
+            ring: label.ring.clone(),
+            version: label.version,
+            backend: backend.clone(),
+            label: label.clone(),
+        };
+        self.audit.append(act).await.map_err(EffectError::Audit).map(|_| ())
+    }
+
+    /// Records how an act ended. The act itself is on record; that this line may fail to be is only logged.
+    async fn report(&self, what: Act, label: &Label, backend: &BackendId, error: Option<&BackendError>) {
+        let outcome = match error {
+            None => Outcome::Done,
+            Some(BackendError::Unavailable(_)) => Outcome::Unknown,
+            Some(_) => Outcome::Failed,
+        };
+        let done = Record::ActDone {
+            what,
+            issuer: label.issuer.clone(),
+            ring: label.ring.clone(),
+            version: label.version,
+            backend: backend.clone(),
+            label: label.clone(),
+            outcome,
+            detail: error.map(ToString::to_string),
+        };
+        if let Err(error) = self.audit.append(done).await {
+            error!(issuer = %label.issuer, key_set = %label.ring, version = %label.version, error = %error, "outcome of an act could not be recorded");
+        }
+    }
+}
+
+/// The key of a version that is deactivated or compromised.
+fn ending_key(ring: &KeyRing, version: VersionId) -> Option<&Key> {
+    let state = ring.state();
+    let retained = state.retained.iter().find(|v| v.id == version).map(|v| &v.key);
+    retained.or_else(|| state.compromised.iter().find(|v| v.id == version).map(|v| &v.key))
+}

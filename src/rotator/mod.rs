@@ -1,0 +1,307 @@
+//! Looks at the state, does at most one action, records the fact, looks again.
+//!
+//! Every change goes through [`Committer`]; effects happen between two commits, outside any lock, so
+//! that a backend that hangs holds up neither an operator's command nor another issuer.
+
+mod commit;
+mod effect;
+mod queue;
+mod run;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use crate::backend::BackendError;
+use crate::clock::SteadyClock;
+use crate::ids::{IssuerId, JwkSetVersion};
+use crate::lifecycle::event::{Event, Fact};
+use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
+use crate::lifecycle::time::{Span, Timestamp};
+use crate::publish::{Publication, PublishError, Publisher};
+use crate::snapshot::{Place, Places};
+use crate::store::Committed;
+use crate::telemetry::Metrics;
+
+pub use commit::{Cause, CommitError, Committer};
+pub use effect::{EffectError, Effector};
+pub use queue::Wakes;
+pub use run::run;
+
+/// How many actions one tick does at most before others get their turn.
+const ACTIONS_PER_TICK: u32 = 16;
+
+/// The longest that a failing action is left alone.
+const BACKOFF_MAX: Span = Span::from_mins(5);
+
+/// Everything that changes the state of issuers.
+#[derive(Debug)]
+pub struct Rotator {
+    /// What readers see.
+    pub places: Arc<Places>,
+    /// How changes become durable.
+    pub committer: Committer,
+    /// How keys are made and destroyed.
+    pub effector: Effector,
+    /// Where each issuer's set is put besides the daemon's own listener.
+    pub publishers: HashMap<IssuerId, Vec<Arc<dyn Publisher>>>,
+    /// The clock by which transitions are decided.
+    pub clock: SteadyClock,
+    /// Who is told to look at an issuer.
+    pub wakes: Wakes,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    desks: HashMap<IssuerId, Mutex<Desk>>,
+}
+
+/// What is remembered of one issuer between ticks. Its lock is held for commits, never for effects.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Failed actions: when to try again, and how often they failed.
+    deferred: BTreeMap<Action, Timestamp>,
+    failures: BTreeMap<Action, u32>,
+}
+
+/// Why a tick ended early.
+#[derive(Debug, Error)]
+pub enum TickError {
+    /// A change was not committed.
+    #[error("issuer {issuer}: {event} was not committed")]
+    Commit {
+        /// Whose.
+        issuer: IssuerId,
+        /// What was to be recorded.
+        event: &'static str,
+        /// Why.
+        #[source]
+        source: CommitError,
+    },
+    /// The set is not out everywhere.
+    #[error("issuer {issuer}: JWK Set {version} is not published")]
+    Publish {
+        /// Whose.
+        issuer: IssuerId,
+        /// Which set.
+        version: JwkSetVersion,
+        /// Why.
+        #[source]
+        source: PublishError,
+    },
+    /// No such issuer.
+    #[error("there is no issuer {0}")]
+    UnknownIssuer(IssuerId),
+}
+
+impl Rotator {
+    /// A rotator over the issuers of `places`.
+    #[must_use]
+    pub fn new(
+        places: Arc<Places>,
+        committer: Committer,
+        effector: Effector,
+        publishers: HashMap<IssuerId, Vec<Arc<dyn Publisher>>>,
+        clock: SteadyClock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let desks = places.iter().map(|(id, _)| (id.clone(), Mutex::default())).collect();
+        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks }
+    }
+
+    /// What happens next to `issuer`, and what the rest waits for, as it stands now.
+    ///
+    /// # Errors
+    /// [`TickError::UnknownIssuer`].
+    pub async fn plan(&self, issuer: &IssuerId) -> Result<Plan, TickError> {
+        let (place, desk) = self.desk(issuer)?;
+        let desk = desk.lock().await;
+        let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
+        Ok(place.state().issuer().plan(&place.settings.policy, outlook))
+    }
+
+    /// Records a fact that came from outside, and publishes what follows from it at once.
+    ///
+    /// # Errors
+    /// [`TickError`]; on [`TickError::Publish`] the fact is committed, and publication is tried again.
+    pub async fn record(&self, issuer: &IssuerId, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
+        let (place, desk) = self.desk(issuer)?;
+        let _desk = desk.lock().await;
+        let committed = self.commit(place, fact, cause).await?;
+        let published = self.publish(place).await;
+        self.wakes.wake(issuer);
+        published?;
+        Ok(committed)
+    }
+
+    /// Does what is due for `issuer`, and says when to look again.
+    ///
+    /// # Errors
+    /// [`TickError`]; trying again later is right for each.
+    pub async fn tick(&self, issuer: &IssuerId) -> Result<Option<Timestamp>, TickError> {
+        let (place, desk) = self.desk(issuer)?;
+        self.metrics.rotator.ticks.inc();
+        for _ in 0..ACTIONS_PER_TICK {
+            let due = {
+                let desk = desk.lock().await;
+                let refreshed = self.committer.refresh(place).await;
+                refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
+                place.commit_settled();
+                self.publish(place).await?;
+                let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
+                let plan = place.state().issuer().plan(&place.settings.policy, outlook);
+                match plan.action {
+                    None => return Ok(plan.wake_at),
+                    Some(due) => due,
+                }
+            };
+            self.act(issuer, place, desk, due).await?;
+        }
+        Ok(Some(self.clock.now()))
+    }
+
+    async fn act(&self, issuer: &IssuerId, place: &Place, desk: &Mutex<Desk>, due: Due) -> Result<(), TickError> {
+        let action = due.action.clone();
+        let effect = match &action {
+            Action::Generate { ring, version } => {
+                let state = place.state().issuer().clone();
+                self.effector.generate(&state, ring, *version).await
+            }
+            Action::DestroyPrivate { ring, version } => {
+                let state = place.state().issuer().clone();
+                self.effector.destroy(&state, ring, *version, self.clock.now()).await
+            }
+            _ => Ok(decided(due)),
+        };
+        let mut desk = desk.lock().await;
+        match effect {
+            Ok(fact) => {
+                desk.deferred.remove(&action);
+                desk.failures.remove(&action);
+                self.metrics.rotator.action(name(&action)).inc();
+                self.commit(place, fact, &Cause::default()).await?;
+                self.publish(place).await
+            }
+            Err(error) => {
+                self.metrics.rotator.failure(name(&action)).inc();
+                let failures = desk.failures.entry(action.clone()).or_default();
+                *failures = failures.saturating_add(1);
+                let wait = backoff(*failures, &error);
+                warn!(
+                    issuer = %issuer, action = name(&action), error = %chain(&error), retry_in = %wait,
+                    "action failed and will be tried again"
+                );
+                desk.deferred.insert(action, self.clock.now() + wait);
+                Ok(())
+            }
+        }
+    }
+
+    /// Commits a fact that is dated now.
+    async fn commit(&self, place: &Place, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
+        // Marked before it is dated: what readers do meanwhile is covered by the drain.
+        place.commit_pending(self.clock.monotonic());
+        let name = fact.name();
+        let event = Event { at: self.clock.now(), fact };
+        let result = self.committer.commit(place, &event, cause).await;
+        self.metrics.store.commit(result.is_ok()).inc();
+        match result {
+            Ok(committed) => {
+                place.commit_settled();
+                info!(issuer = %committed.issuer.id(), revision = %committed.revision, action = name, "state committed");
+                Ok(committed)
+            }
+            Err(source) => {
+                if !matches!(source, CommitError::Unknown(_)) {
+                    place.commit_settled();
+                }
+                let issuer = place.state().issuer().id().clone();
+                Err(TickError::Commit { issuer, event: name, source })
+            }
+        }
+    }
+
+    /// Puts the newest set where verifiers fetch it, and records that it was seen there.
+    async fn publish(&self, place: &Place) -> Result<(), TickError> {
+        let (id, pending) = {
+            let state = place.state();
+            (state.issuer().id().clone(), state.issuer().to_publish(&place.settings.policy))
+        };
+        let is_out = place.state().issuer().state().published.is_some();
+        if pending.is_some() || is_out {
+            place.serve();
+        }
+        let Some(version) = pending else { return Ok(()) };
+        let served = place.served().clone();
+        for publisher in self.publishers.get(&id).into_iter().flatten() {
+            let Some(served) = &served else { break };
+            let publication = Publication {
+                path: place.settings.path.clone(),
+                version,
+                jwk_set: served.body.clone(),
+                openid_configuration: served.openid_configuration.clone(),
+            };
+            let published = publisher.publish(&publication).await;
+            published.map_err(|source| TickError::Publish { issuer: id.clone(), version, source })?;
+        }
+        crate::failpoint::failpoint("publish.out");
+        info!(issuer = %id, version = %version, "JWK Set published");
+        self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
+    }
+
+    fn desk(&self, issuer: &IssuerId) -> Result<(&Place, &Mutex<Desk>), TickError> {
+        let unknown = || TickError::UnknownIssuer(issuer.clone());
+        let place = self.places.get(issuer.as_str()).ok_or_else(unknown)?;
+        Ok((place, self.desks.get(issuer).ok_or_else(unknown)?))
+    }
+}
+
+/// The fact that a decision is; decisions need nothing from outside.
+fn decided(due: Due) -> Fact {
+    let reason = due.reason;
+    match due.action {
+        Action::Reserve { ring, version, backend } => Fact::Reserved { ring, version, backend, reason },
+        Action::Activate { ring, version } => Fact::Activated { ring, version, reason },
+        Action::Withdraw { ring, version } => Fact::Withdrawn { ring, version },
+        Action::WithdrawImported { kid } => Fact::ImportWithdrawn { kid },
+        Action::Generate { .. } | Action::DestroyPrivate { .. } => {
+            unreachable!("invariant: effects were told apart from decisions by the caller")
+        }
+    }
+}
+
+/// The word for an action in metrics and logs.
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::Reserve { .. } => "reserve",
+        Action::Generate { .. } => "generate",
+        Action::Activate { .. } => "activate",
+        Action::DestroyPrivate { .. } => "destroy_private",
+        Action::Withdraw { .. } => "withdraw",
+        Action::WithdrawImported { .. } => "withdraw_imported",
+    }
+}
+
+/// One second, then twice as long after each failure; what a throttling backend asks for, if that is longer.
+fn backoff(failures: u32, error: &EffectError) -> Span {
+    let doubled = Span::from_secs(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX);
+    match error {
+        EffectError::Backend { source: BackendError::Throttled { retry_after }, .. } => {
+            doubled.max(Span::from_secs(retry_after.as_secs() + 1))
+        }
+        _ => doubled,
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

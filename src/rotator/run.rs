@@ -1,0 +1,97 @@
+//! The loop around the ticks: who is due, at most so many at once, until the daemon stops.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::error;
+
+use crate::ids::IssuerId;
+use crate::lifecycle::time::{Span, Timestamp};
+
+use super::queue::Agenda;
+use super::{BACKOFF_MAX, Rotator, TickError, chain};
+
+/// How many issuers are looked at together.
+const TICKS_AT_ONCE: usize = 8;
+
+/// How long the loop sleeps at most: a wall clock that is set in between is noticed after this.
+const NAP_MAX: Duration = Duration::from_secs(30);
+
+/// Looks at every issuer now, and then at each whenever it is due, until `stop` completes; ticks that are
+/// under way are finished.
+pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    let mut agenda = Agenda::default();
+    let now = rotator.clock.now();
+    rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
+    let mut under_way: HashSet<IssuerId> = HashSet::new();
+    let mut failures: HashMap<IssuerId, u32> = HashMap::new();
+    let mut ticks: JoinSet<(IssuerId, Result<Option<Timestamp>, TickError>)> = JoinSet::new();
+    loop {
+        let now = rotator.clock.now();
+        rotator.metrics.rotator.clock_jump.set(rotator.clock.jump());
+        let mut held_back = Vec::new();
+        while ticks.len() < TICKS_AT_ONCE
+            && let Some(issuer) = agenda.take_due(now)
+        {
+            if under_way.contains(&issuer) {
+                held_back.push(issuer);
+                continue;
+            }
+            under_way.insert(issuer.clone());
+            let rotator = Arc::clone(&rotator);
+            ticks.spawn(async move {
+                let outcome = rotator.tick(&issuer).await;
+                (issuer, outcome)
+            });
+        }
+        // Their tick is under way; a second look follows it.
+        held_back.into_iter().for_each(|issuer| agenda.add(issuer, now + Span::from_secs(1)));
+        let nap = match agenda.earliest() {
+            _ if ticks.len() >= TICKS_AT_ONCE => NAP_MAX,
+            Some(at) => at.since(now).as_duration().clamp(Duration::from_millis(20), NAP_MAX),
+            None => NAP_MAX,
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            Some(done) = ticks.join_next() => match done {
+                Ok((issuer, outcome)) => {
+                    under_way.remove(&issuer);
+                    if let Some(at) = next_look(&rotator, &issuer, outcome, &mut failures) {
+                        agenda.add(issuer, at);
+                    }
+                }
+                // A panic may have left a decision unseen by readers: nothing may go on.
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            },
+            hinted = rotator.wakes.take() => hinted.into_iter().for_each(|issuer| agenda.add(issuer, now)),
+            () = tokio::time::sleep(nap) => {}
+        }
+    }
+    while ticks.join_next().await.is_some() {}
+}
+
+fn next_look(
+    rotator: &Rotator,
+    issuer: &IssuerId,
+    outcome: Result<Option<Timestamp>, TickError>,
+    failures: &mut HashMap<IssuerId, u32>,
+) -> Option<Timestamp> {
+    match outcome {
+        Ok(wake_at) => {
+            failures.remove(issuer);
+            wake_at
+        }
+        Err(error) => {
+            let failures = failures.entry(issuer.clone()).or_default();
+            *failures = failures.saturating_add(1);
+            let wait = Span::from_secs(1 << (*failures - 1).min(16)).min(BACKOFF_MAX);
+            rotator.metrics.rotator.failure("tick").inc();
+            error!(issuer = %issuer, error = %chain(&error), retry_in = %wait, "issuer could not be advanced");
+            Some(rotator.clock.now() + wait)
+        }
+    }
+}

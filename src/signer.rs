@@ -1,1 +1,0 @@
-//! Chooses the version, signs, verifies with the published key.

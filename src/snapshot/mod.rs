@@ -1,0 +1,170 @@
+//! The committed state as readers see it: the one read path for signing and serving.
+//!
+//! The rotator commits, then swaps a pointer. Readers take the pointer without a lock and never see
+//! anything that is not durable.
+
+mod served;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::ids::{IssuerId, RingName};
+use crate::jose::jws::Typ;
+use crate::lifecycle::policy::IssuerPolicy;
+use crate::lifecycle::time::Span;
+use crate::store::Committed;
+
+pub use served::Served;
+pub use view::{RingView, SigningKey, Snapshot, Use};
+
+/// When a signature is verified with the published key before it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfVerify {
+    /// Every time.
+    Always,
+    /// The first of each key in this process.
+    Load,
+}
+
+/// How a ring signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingSettings {
+    /// The `typ` of tokens whose request names none.
+    pub typ: Option<Typ>,
+    /// When signatures are verified.
+    pub self_verify: SelfVerify,
+    /// Whether callers may have signing inputs signed that they assembled.
+    pub raw_signatures: bool,
+}
+
+/// How an issuer is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its name in `iss`, and where its JWK Set is published below.
+    pub url: String,
+    /// The path of that URL: empty, or like `/tenant-a`.
+    pub path: String,
+    /// The `max-age` of its JWK Set.
+    pub jwks_max_age: Span,
+    /// The clocks' allowance.
+    pub skew: Span,
+    /// Whether a discovery document is served beside the JWK Set.
+    pub openid_configuration: bool,
+    /// How its rings rotate.
+    pub policy: IssuerPolicy,
+    /// How its rings sign.
+    pub rings: HashMap<RingName, RingSettings>,
+}
+
+/// One issuer's place: its settings, its committed state, and the JWK Set that is out.
+#[derive(Debug)]
+pub struct Place {
+    /// Fixed while the process runs.
+    pub settings: IssuerSettings,
+    state: ArcSwap<Snapshot>,
+    served: ArcSwapOption<Served>,
+    /// Since when, on the monotonic clock, a commit is under way; 0 is never. See [`Place::commit_pending`].
+    pending_since: AtomicU64,
+}
+
+impl Place {
+    /// A place for an issuer as it was loaded; no JWK Set is out yet.
+    #[must_use]
+    pub fn new(settings: IssuerSettings, committed: Committed) -> Self {
+        let state = ArcSwap::from_pointee(Snapshot::new(&settings, committed, None));
+        Self { settings, state, served: ArcSwapOption::empty(), pending_since: AtomicU64::new(0) }
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn state(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.state.load()
+    }
+
+    /// The JWK Set that is out, if any is.
+    #[must_use]
+    pub fn served(&self) -> arc_swap::Guard<Option<Arc<Served>>> {
+        self.served.load()
+    }
+
+    /// Shows readers a newly committed state. Only the rotator calls this.
+    pub fn swap(&self, committed: Committed) {
+        let next = Snapshot::new(&self.settings, committed, Some(&self.state.load()));
+        self.state.store(Arc::new(next));
+    }
+
+    /// Serves the newest JWK Set of the committed state; an older one never replaces a newer one.
+    pub fn serve(&self) {
+        let state = self.state.load();
+        let newer = self.served.load().as_ref().is_none_or(|served| served.version <= state.jwk_set_version());
+        if newer && let Some(served) = Served::new(&self.settings, &state) {
+            self.served.store(Some(Arc::new(served)));
+        }
+    }
+
+    /// Marks that a commit dated now may become the truth before readers see it.
+    ///
+    /// The dates in a commit count from the moment at which it was decided. Until readers see it they
+    /// may sign as before, which its `drain` allows for, but only for so long: see [`Place::pending_for`].
+    pub fn commit_pending(&self, monotonic: Duration) {
+        self.pending_since.store(millis(monotonic).max(1), Ordering::SeqCst);
+    }
+
+    /// Marks that readers see everything that was decided.
+    pub fn commit_settled(&self) {
+        self.pending_since.store(0, Ordering::SeqCst);
+    }
+
+    /// How long a commit has been under way that readers don't see.
+    #[must_use]
+    pub fn pending_for(&self, monotonic: Duration) -> Duration {
+        match self.pending_since.load(Ordering::SeqCst) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(millis(monotonic).saturating_sub(since)),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Every issuer's place. The set of issuers is fixed while the process runs.
+#[derive(Debug, Default)]
+pub struct Places(HashMap<IssuerId, Arc<Place>>);
+
+impl Places {
+    /// Takes the places of all issuers.
+    #[must_use]
+    pub fn new(places: impl IntoIterator<Item = (IssuerId, Place)>) -> Self {
+        Self(places.into_iter().map(|(id, place)| (id, Arc::new(place))).collect())
+    }
+
+    /// The place of the issuer with that name.
+    #[must_use]
+    pub fn get(&self, issuer: &str) -> Option<&Arc<Place>> {
+        self.0.get(issuer)
+    }
+
+    /// Every issuer and its place, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&IssuerId, &Arc<Place>)> {
+        self.0.iter()
+    }
+
+    /// How many issuers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
