@@ -1,0 +1,161 @@
+//! Why the daemon does not start, or ended.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::audit::AuditError;
+use crate::backend::BackendError;
+use crate::backend::software::{OpenError, SealingKeyError};
+use crate::config::secret::SecretError;
+use crate::ids::{BackendId, IssuerId, Revision};
+use crate::lifecycle::adopt::Misfit;
+use crate::rotator::TickError;
+use crate::store::StoreError;
+
+/// Why the daemon does not start, or ended. Each says what to do.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The data directory can't be made.
+    #[error("data directory {}", dir.display())]
+    DataDir {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The store can't be used.
+    #[error("store {}", path.display())]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The audit log can't be used.
+    #[error("audit log {}", dir.display())]
+    Audit {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: AuditError,
+    },
+    /// A secret can't be read.
+    #[error("backend {backend}: secret")]
+    Secret {
+        /// Whose.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
+    /// A secret is not a sealing key.
+    #[error("backend {backend}: sealing key")]
+    SealingKey {
+        /// Whose.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: SealingKeyError,
+    },
+    /// The directory of software keys can't be used.
+    #[error("backend {backend}: software keys")]
+    Software {
+        /// Which.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The configuration names an issuer that was never created, or whose record is lost.
+    #[error(
+        "issuer {0} is in the configuration but not in the store; if it is new, run `jwksd init` with the same \
+         configuration; if it is not, the store has lost it: restore a backup"
+    )]
+    MissingIssuer(IssuerId),
+    /// The configuration does not fit what lives.
+    #[error("issuer {issuer}")]
+    Misfit {
+        /// Which.
+        issuer: IssuerId,
+        /// Why; the first of them.
+        #[source]
+        source: Misfit,
+    },
+    /// The store is older than the audit log says.
+    #[error(
+        "issuer {issuer}: the store holds revision {found}, the audit log has seen {known} committed; the store was \
+         rolled back: restore a newer backup, or, if this loss is understood, run `jwksd accept-rollback {issuer}`"
+    )]
+    RolledBack {
+        /// Which.
+        issuer: IssuerId,
+        /// What the store holds.
+        found: Revision,
+        /// What was committed.
+        known: Revision,
+    },
+    /// The store holds another record than the one that was committed under its number.
+    #[error(
+        "issuer {issuer}: revision {revision} in the store is not the one that the audit log has seen committed; \
+         restore the store and the audit log of the same daemon"
+    )]
+    Forked {
+        /// Which.
+        issuer: IssuerId,
+        /// Which revision.
+        revision: Revision,
+    },
+    /// A change at the start was not committed.
+    #[error("could not adopt the configuration")]
+    Adopt(#[source] TickError),
+    /// A listener can't be bound.
+    #[error("{listener} listener")]
+    Listen {
+        /// Which.
+        listener: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The audit log knows nothing of an issuer that the store holds.
+    #[error(
+        "issuer {0} is in the store but the audit log has no record of it; restore the audit log, or, if its loss is \
+         understood, run `jwksd accept-rollback {0}`"
+    )]
+    Unwitnessed(IssuerId),
+    /// No such backend in the configuration.
+    #[error("backend {0} is not in the configuration")]
+    UnknownBackend(BackendId),
+    /// No such issuer in the configuration.
+    #[error("issuer {0} is not in the configuration")]
+    UnknownIssuer(IssuerId),
+    /// There is nothing to accept.
+    #[error("issuer {0} was not rolled back: its revision is the newest that the audit log knows")]
+    NotRolledBack(IssuerId),
+    /// A backend failed its test.
+    #[error("{step}")]
+    BackendTest {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+    /// The operating system failed us.
+    #[error("{doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of the daemon ended that must not: the daemon stops rather than go on without it.
+    #[error("the {0} ended unexpectedly; see the log")]
+    PartEnded(&'static str),
+}

@@ -1,0 +1,109 @@
+//! `jwksd init`: makes the store and the first record of each issuer. Nothing else ever does, so that lost
+//! data can't look like a first start.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+
+use crate::audit::{Audit, AuditError, Digest, Event};
+use crate::clock::{Clock, SystemClock};
+use crate::config::tree::Config;
+use crate::ids::{CommitId, IssuerId, Revision};
+use crate::lifecycle::issuer::Issuer;
+use crate::store::embedded::Embedded;
+use crate::store::{Committed, Store, codec};
+
+use super::open::{self, STORE};
+use super::recover::{check_anchor, load_all};
+use super::AppError;
+
+/// What `init` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitReport {
+    /// Whether the store was made.
+    pub store_created: bool,
+    /// Issuers that were created.
+    pub created: Vec<IssuerId>,
+    /// Issuers that were there already, and were left as they are.
+    pub present: Vec<IssuerId>,
+}
+
+/// Makes the store if there is none, and every configured issuer that it lacks. Running it again changes
+/// nothing.
+///
+/// # Errors
+/// [`AppError`]; in particular if a daemon runs on the same data.
+pub async fn init(config: &Config) -> Result<InitReport, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    open::data_dir(&config.data_dir)?;
+    // The log first: it is the witness that a store existed, so a new log with an old store is noticed.
+    let (audit, _) = open::audit(config, clock)?;
+    let path = config.data_dir.join(STORE);
+    let store_created = !path.exists();
+    let store = Arc::new(if store_created { open::create_store(&path)? } else { open::store(config)? });
+    let stored = load_all(config, &store).await?;
+    let mut report = InitReport { store_created, created: Vec::new(), present: Vec::new() };
+    for (id, tree) in &config.issuers {
+        if stored.contains_key(id) {
+            report.present.push(id.clone());
+            continue;
+        }
+        create(config, &store, &audit, &Issuer::new(id.clone(), tree.known_to_verifiers)).await?;
+        report.created.push(id.clone());
+    }
+    audit.close().map_err(|source| AppError::Audit { dir: config.audit.dir.clone(), source })?;
+    Ok(report)
+}
+
+async fn create(config: &Config, store: &Arc<Embedded>, audit: &Audit, issuer: &Issuer) -> Result<Committed, AppError> {
+    let broken_log = |source: AuditError| AppError::Audit { dir: config.audit.dir.clone(), source };
+    let broken_store = |source| AppError::Store { path: config.data_dir.join(STORE), source };
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
+    let commit_id = CommitId::new(bytes);
+    let revision = Revision::new(1);
+    let hash = Digest(codec::seal(issuer, revision, commit_id, None).map_err(broken_store)?.hash.0);
+    let intent = Event::Intent {
+        issuer: issuer.id().clone(),
+        revision,
+        commit_id,
+        hash,
+        what: "created".to_owned(),
+        caller: None,
+        request_id: None,
+        reason: None,
+    };
+    audit.append(intent).await.map_err(broken_log)?;
+    let committed = store.create(issuer, commit_id).await.map_err(broken_store)?;
+    let created = Event::Created { issuer: issuer.id().clone(), commit_id, hash };
+    audit.append(created).await.map_err(broken_log)?;
+    Ok(committed)
+}
+
+/// Takes the store's present record of an issuer as the truth, although the audit log has seen a newer one,
+/// or none: keys that were made since are forgotten, and their tokens will be rejected.
+///
+/// # Errors
+/// [`AppError::NotRolledBack`] if nothing is wrong.
+pub async fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (audit, opened) = open::audit(config, clock)?;
+    let store = Arc::new(open::store(config)?);
+    let stored = load_all(config, &store).await?;
+    let committed = stored.get(issuer).ok_or_else(|| AppError::MissingIssuer(issuer.clone()))?;
+    if check_anchor(issuer, committed, opened.anchors.get(issuer)).is_ok() {
+        return Err(AppError::NotRolledBack(issuer.clone()));
+    }
+    let accepted = Event::RollbackAccepted {
+        issuer: issuer.clone(),
+        revision: committed.revision,
+        commit_id: committed.commit_id,
+        hash: Digest(committed.hash.0),
+        caller: format!("uid:{}", rustix::process::getuid().as_raw()),
+        reason: reason.to_owned(),
+    };
+    let broken_log = |source| AppError::Audit { dir: config.audit.dir.clone(), source };
+    audit.append(accepted).await.map_err(broken_log)?;
+    audit.close().map_err(broken_log)?;
+    Ok(committed.revision)
+}

@@ -1,0 +1,94 @@
+//! Brings audit log and store back together after whatever ended the last run, and refuses what can't be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::audit::{Anchor, Audit, AuditError, Event, Opened};
+use crate::config::tree::Config;
+use crate::ids::IssuerId;
+use crate::lifecycle::adopt::misfits;
+use crate::store::embedded::Embedded;
+use crate::store::{Committed, Store};
+
+use super::{AppError, settings};
+
+/// What was found on disk, and fits together.
+pub(super) struct Found {
+    /// Every configured issuer's state.
+    pub(super) issuers: BTreeMap<IssuerId, Committed>,
+}
+
+/// Resolves commits of unknown fate, then checks that the store is not older than the log, and that the
+/// configuration fits what lives.
+pub(super) async fn recover(
+    config: &Config,
+    store: &Arc<Embedded>,
+    audit: &Audit,
+    mut opened: Opened,
+) -> Result<Found, AppError> {
+    if let Some(cut) = &opened.cut {
+        warn!(file = %cut.file, bytes = cut.bytes, "unacknowledged tail of the audit log was cut off");
+    }
+    let stored = load_all(config, store).await?;
+    resolve(config, &stored, audit, &mut opened).await?;
+    let mut issuers = BTreeMap::new();
+    for (id, tree) in &config.issuers {
+        let committed = stored.get(id).ok_or_else(|| AppError::MissingIssuer(id.clone()))?;
+        check_anchor(id, committed, opened.anchors.get(id))?;
+        let has_backend = |backend: &_| config.backends.contains_key(backend);
+        let found = misfits(&committed.issuer, &settings::specs(tree), has_backend);
+        if let Some(source) = found.into_iter().next() {
+            return Err(AppError::Misfit { issuer: id.clone(), source });
+        }
+        issuers.insert(id.clone(), committed.clone());
+    }
+    for id in stored.keys().filter(|id| !config.issuers.contains_key(*id)) {
+        warn!(issuer = %id, "issuer is in the store but not in the configuration; it is neither served nor rotated");
+    }
+    Ok(Found { issuers })
+}
+
+pub(super) async fn load_all(config: &Config, store: &Arc<Embedded>) -> Result<BTreeMap<IssuerId, Committed>, AppError> {
+    let stored = store.load_all().await.map_err(|source| AppError::Store { path: config.data_dir.clone(), source })?;
+    Ok(stored.into_iter().map(|committed| (committed.issuer.id().clone(), committed)).collect())
+}
+
+/// Finds out in the store how intents ended of which the log does not say so, and records it.
+async fn resolve(
+    config: &Config,
+    stored: &BTreeMap<IssuerId, Committed>,
+    audit: &Audit,
+    opened: &mut Opened,
+) -> Result<(), AppError> {
+    let failed = |source: AuditError| AppError::Audit { dir: config.audit.dir.clone(), source };
+    for intent in std::mem::take(&mut opened.intents) {
+        let there = stored.get(&intent.issuer).filter(|committed| committed.commit_id == intent.commit_id);
+        let (issuer, revision, commit_id, hash) = (intent.issuer, intent.revision, intent.commit_id, intent.hash);
+        if there.is_some() {
+            info!(issuer = %issuer, revision = %revision, "unfinished commit was found in the store");
+            let anchor = Anchor { revision, commit_id, hash };
+            opened.anchors.insert(issuer.clone(), anchor);
+            audit.append(Event::Committed { issuer, revision, commit_id, hash }).await.map_err(failed)?;
+        } else {
+            info!(issuer = %issuer, revision = %revision, "unfinished commit was not in the store");
+            audit.append(Event::Abandoned { issuer, revision, commit_id }).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_anchor(id: &IssuerId, committed: &Committed, anchor: Option<&Anchor>) -> Result<(), AppError> {
+    let anchor = anchor.ok_or_else(|| AppError::Unwitnessed(id.clone()))?;
+    let (found, known) = (committed.revision, anchor.revision);
+    if found < known {
+        return Err(AppError::RolledBack { issuer: id.clone(), found, known });
+    }
+    // Every commit of this store passes through the log: a revision that it does not know is as wrong as
+    // one that it knows differently.
+    if found > known || committed.commit_id != anchor.commit_id {
+        return Err(AppError::Forked { issuer: id.clone(), revision: found });
+    }
+    Ok(())
+}
