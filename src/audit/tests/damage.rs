@@ -165,7 +165,7 @@ fn a_torn_tail_is_cut_at_every_offset_and_nothing_acknowledged_with_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     /// Only what a cut took is missing afterwards, and the anchors tell how far the log goes.
     #[test]
