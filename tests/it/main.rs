@@ -9,4 +9,5 @@
 )]
 
 mod backends;
+mod config;
 mod support;
