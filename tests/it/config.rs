@@ -11,6 +11,7 @@ use jwksd::config::{
     Listener, Log, Operation, Ring, Sealing, SelfVerify,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
+use jwksd::jose::jws::Typ;
 use jwksd::lifecycle::policy::{Policy, Rotation, Terms};
 use jwksd::lifecycle::schedule::{Blackout, Schedule};
 use jwksd::lifecycle::time::Span;
@@ -395,4 +396,51 @@ fn a_file_that_is_not_there_is_named() {
 fn no_message_repeats_what_may_be_a_secret() {
     let kept = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config_errors.txt")).unwrap();
     assert!(!kept.contains("hunter2"));
+}
+
+#[test]
+fn a_typ_of_the_configuration_is_one_that_tokens_can_carry() {
+    for typ in ["JWT", "at+jwt", "application/x.y_z-1", &"x".repeat(64), "", "a b", "a&b", "é", &"x".repeat(65)] {
+        let ring = format!("backend = \"soft\"\ntyp = {typ:?}\n");
+        let accepted = Config::parse(&GOOD.replacen(RING, &ring, 1), "jwksd.toml").is_ok();
+        assert_eq!(accepted, typ.parse::<Typ>().is_ok(), "{typ:?}");
+    }
+}
+
+#[test]
+fn whatever_is_done_to_the_example_somebody_says_what_is_wrong() {
+    let (_, text) = example();
+    let lines: Vec<&str> = text.lines().collect();
+    let wrong = [
+        "5",
+        "\"\"",
+        "\"x\"",
+        "true",
+        "[]",
+        "[5]",
+        "{}",
+        "{ x = 1 }",
+        "2026-01-01",
+        "1.5",
+        "[[\"x\"]]",
+        "\"0s\"",
+        "-1",
+        "nan",
+    ];
+    for (number, line) in lines.iter().enumerate() {
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', ' '])) else { continue };
+        let replaced = wrong.iter().map(|value| format!("{key} = {value}"));
+        for new in
+            replaced.chain(["".to_owned(), key.to_owned(), format!("{line}\n{line}"), format!("{line}\nx{line}")])
+        {
+            let mut spoiled = lines.clone();
+            spoiled[number] = &new;
+            if let Err(errors) = Config::parse(&spoiled.join("\n"), "jwksd.toml") {
+                let ConfigErrors::Faults(faults) = &errors else { panic!("{errors}") };
+                assert!(!faults.is_empty() && !errors.to_string().contains("please report"), "{new}: {errors}");
+                let lines: Vec<usize> = faults.iter().map(|fault| fault.line.unwrap_or(0)).collect();
+                assert!(lines.is_sorted(), "{new}: {errors}");
+            }
+        }
+    }
 }
