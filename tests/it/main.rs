@@ -9,4 +9,5 @@
 )]
 
 mod backends;
+mod stores;
 mod support;
