@@ -52,6 +52,10 @@ pub trait Backend: Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Signature, BackendError>>;
 
     /// Destroys the private key. Destroying a key that is gone is [`Destroyed::Done`].
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`] if the handle is none that this backend gives out: the key, wherever it is,
+    /// lives on, and must not be taken for destroyed.
     fn destroy<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Destroyed, BackendError>>;
 
     /// The keys in the backend that carry a label of this installation; never anybody else's.

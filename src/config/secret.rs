@@ -37,7 +37,11 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// Others on this machine may read the file.
-    #[error("secret {} has mode {mode:04o}, so others may read or change it; run: chmod 0600 {}", path.display(), path.display())]
+    #[error(
+        "secret {} has mode {mode:04o}, so others may read or change it; run: chmod 0600 {}",
+        path.display(),
+        path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -49,7 +53,8 @@ pub enum SecretError {
     NotAFile(PathBuf),
     /// systemd has handed over no credentials at all.
     #[error(
-        "credential {0:?} needs $CREDENTIALS_DIRECTORY, which is not set; add LoadCredential={0}:PATH to the unit, or use {{ file = … }}"
+        "credential {0:?} needs $CREDENTIALS_DIRECTORY, which is not set; add LoadCredential={0}:PATH to the \
+         unit, or use {{ file = … }}"
     )]
     NoCredentials(String),
     /// The variable is not set.
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_credential_needs_systemd() {
-        if std::env::var_os("CREDENTIALS_DIRECTORY").is_none() {
+        if variable("CREDENTIALS_DIRECTORY").is_err() {
             let error = Secret::Credential("hsm-pin".to_owned()).read().unwrap_err();
             assert!(error.to_string().contains("LoadCredential=hsm-pin:PATH"), "{error}");
         }

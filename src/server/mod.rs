@@ -1,1 +1,3 @@
-//! The three listeners.
+//! The listeners: public for verifiers, signing for identity providers, admin for operators.
+
+pub mod api;

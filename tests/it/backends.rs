@@ -78,6 +78,9 @@ async fn a_handle_without_a_key_is_not_found(backend: &dyn Backend, spec: KeySpe
         let signed = backend.sign(KeyRef { handle: &handle, spec }, b"input", SOON).await;
         assert!(matches!(signed, Err(BackendError::NotFound(_))), "{text:?}: {signed:?}");
     }
+    // The handle of some other backend: its key was not destroyed.
+    let destroyed = backend.destroy(&Handle::new("nobody")).await;
+    assert!(matches!(destroyed, Err(BackendError::Refused(_))), "{destroyed:?}");
 }
 
 async fn what_is_listed_is_what_there_is(backend: &dyn Backend, spec: KeySpec) {

@@ -9,5 +9,6 @@
 )]
 
 mod backends;
+mod config;
 mod stores;
 mod support;

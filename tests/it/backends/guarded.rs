@@ -17,7 +17,7 @@ use crate::support::fake_backend::{Call, FakeBackend, Fault};
 /// `inner` behind limits that no conforming call meets.
 pub(super) fn guard(inner: Arc<dyn Backend>) -> Guarded {
     let metrics = BackendMetrics::register(&mut Registry::default());
-    Guarded::new(&"any".parse().unwrap(), inner, Limits::default(), &metrics, Arc::new(SystemClock::new()))
+    Guarded::new(&"any".parse().unwrap(), inner, Limits::default(), &metrics, Arc::new(SystemClock))
 }
 
 /// A fake with one key, behind limits.
@@ -36,7 +36,7 @@ impl House {
         let metrics = BackendMetrics::register(&mut registry);
         let limits = Limits { sign, ..Limits::default() };
         let inner = Arc::clone(&fake) as Arc<dyn Backend>;
-        let guarded = Guarded::new(&"hsm".parse().unwrap(), inner, limits, &metrics, Arc::new(SystemClock::new()));
+        let guarded = Guarded::new(&"hsm".parse().unwrap(), inner, limits, &metrics, Arc::new(SystemClock));
         Self { fake, guarded, registry, key }
     }
 

@@ -1,0 +1,157 @@
+//! Who may do what.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use super::faults::{Faults, configured, exactly_one};
+use super::issuer::Issuers;
+use crate::config::document::Place;
+use crate::config::file::{CallerTable, GrantTable};
+use crate::config::nearest::nearest;
+use crate::config::scalar::Allow;
+use crate::config::tree::{Address, Grant, GrantCaller, Listen, Operation};
+use crate::config::value::{Field, Parsed, plain};
+use crate::ids::{IssuerId, RingName};
+
+/// The grants; an absent one has a fault.
+pub(super) fn grants(
+    tables: Vec<Spanned<GrantTable>>,
+    issuers: &Issuers,
+    listen: Option<&Listen>,
+    faults: &mut Faults<'_>,
+) -> Vec<Option<Grant>> {
+    let grants: Vec<_> = tables.into_iter().map(|table| grant(table, issuers, listen, faults)).collect();
+    // A grant that has a fault may turn out to allow anything.
+    let may =
+        |operation| grants.iter().any(|grant| grant.as_ref().is_none_or(|grant| grant.allow.contains(&operation)));
+    if !may(Operation::Sign) && !may(Operation::SignRaw) {
+        faults.warn_absent("grants", "no grant allows sign or sign_raw, so nobody can have anything signed");
+    }
+    if !may(Operation::Compromise) {
+        faults.warn_absent("grants", "no grant allows compromise (or admin), so nobody can act when a key has leaked");
+    }
+    grants
+}
+
+fn grant(
+    table: Spanned<GrantTable>,
+    issuers: &Issuers,
+    listen: Option<&Listen>,
+    faults: &mut Faults<'_>,
+) -> Option<Grant> {
+    let place = table.span();
+    let GrantTable { caller, allow, issuer, ring } = table.into_inner();
+    if caller.is_none() {
+        faults.absent(Some(&place), "caller", "missing; say who this is for, such as caller = { uid = 1001 }");
+    }
+    let caller = caller.and_then(|table| {
+        let place = table.span();
+        let caller = build_caller(table, faults)?;
+        warn_of_unreachable(&caller, &place, listen, faults);
+        Some(caller)
+    });
+    let allow = operations(allow, &place, faults);
+    check_reference(&issuer, &ring, issuers, faults);
+    Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring) })
+}
+
+fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<GrantCaller> {
+    let place = table.span();
+    let CallerTable { uid, gid, token_sha256, loopback } = table.into_inner();
+    let set = [
+        ("uid", uid.is_some()),
+        ("gid", gid.is_some()),
+        ("token_sha256", token_sha256.is_some()),
+        ("loopback", loopback.is_some()),
+    ];
+    if let Some(problem) = exactly_one(&set) {
+        if set.iter().any(|(_, set)| *set) || !faults.doubted(&faults.key(&place)) {
+            faults.at(&place, problem);
+        }
+        return None;
+    }
+    if let Some(no) = loopback.as_ref().filter(|field| !field.get_ref().0) {
+        faults.at(&no.span(), "a grant names a caller that may, not one that may not; write true or remove the grant");
+    }
+    let uid = plain(uid).map(|id| GrantCaller::Uid(id.0));
+    let gid = plain(gid).map(|id| GrantCaller::Gid(id.0));
+    let token = plain(token_sha256).map(|hash| GrantCaller::TokenSha256(hash.0));
+    uid.or(gid).or(token).or(plain(loopback).map(|_| GrantCaller::Loopback))
+}
+
+type AllowList = Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>;
+
+fn operations(allow: AllowList, place: &Place, faults: &mut Faults<'_>) -> Option<BTreeSet<Operation>> {
+    let remedy = "name at least one of sign, sign_raw, read, rotate, compromise, import, audit, or admin";
+    let Some(allow) = allow else {
+        faults.absent(Some(place), "allow", format!("missing; {remedy}"));
+        return None;
+    };
+    let place = allow.span();
+    let mut operations = BTreeSet::new();
+    for word in allow.into_inner() {
+        match word.into_inner().0 {
+            Allow::One(operation) => drop(operations.insert(operation)),
+            Allow::Admin => operations.extend(Operation::ADMIN),
+        }
+    }
+    if operations.is_empty() && !faults.doubted(&faults.key(&place)) {
+        faults.at(&place, format!("nothing is allowed; {remedy}"));
+    }
+    Some(operations)
+}
+
+fn check_reference(issuer: &Field<IssuerId>, ring: &Field<RingName>, issuers: &Issuers, faults: &mut Faults<'_>) {
+    let Some(issuer) = issuer else {
+        if let Some(ring) = ring {
+            let key = faults.key(&ring.span());
+            let issuer_key = key.strip_suffix("ring").map(|table| format!("{table}issuer")).unwrap_or_default();
+            if !faults.doubted(&issuer_key) {
+                faults.at(&ring.span(), "a ring without its issuer; add issuer = \"…\" to the same grant");
+            }
+        }
+        return;
+    };
+    let id = &issuer.get_ref().0;
+    let Some(found) = issuers.get(id) else {
+        let problem = unknown("issuer", id.as_str(), "", issuers.keys().map(IssuerId::as_str));
+        faults.at(&issuer.span(), problem);
+        return;
+    };
+    if let Some(field) = ring {
+        let name = &field.get_ref().0;
+        if !found.rings.contains(name) {
+            let within = format!(" in issuer {id}");
+            let problem = unknown("ring", name.as_str(), &within, found.rings.iter().map(RingName::as_str));
+            faults.at(&field.span(), problem);
+        }
+    }
+}
+
+fn unknown<'n>(what: &str, name: &str, within: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
+    match nearest(name, known.clone()) {
+        Some(meant) => format!("no {what} {name} is configured{within}; did you mean {meant}?"),
+        None => format!("no {what} {name} is configured{within}; {}", configured(known)),
+    }
+}
+
+/// A grant that no connection can ever meet is most often a listener on the wrong kind of address.
+fn warn_of_unreachable(caller: &GrantCaller, place: &Place, listen: Option<&Listen>, faults: &mut Faults<'_>) {
+    let Some(listen) = listen else { return };
+    let addresses = [&listen.signing.listener.address, &listen.admin.listener.address];
+    let unix = addresses.iter().any(|address| matches!(address, Address::Unix(_)));
+    match caller {
+        GrantCaller::Uid(_) | GrantCaller::Gid(_) if !unix => faults.warn(
+            place,
+            "neither signing nor admin listens on a Unix socket, and only there does a caller have a uid and \
+             gid; nobody will match",
+        ),
+        GrantCaller::Loopback if addresses.iter().all(|address| matches!(address, Address::Unix(_))) => faults.warn(
+            place,
+            "neither signing nor admin listens on TCP, and only there is a caller recognised by loopback; \
+             nobody will match",
+        ),
+        _ => {}
+    }
+}
