@@ -219,7 +219,7 @@ impl Issuer {
                 self.ring_mut(policy, ring)?.0.requested(at);
                 false
             }
-            Fact::Imported { jwk, withdraw_at } => self.import(jwk, *withdraw_at, at)?,
+            Fact::Imported { jwk, withdraw_at } => self.import(policy, jwk, *withdraw_at, at)?,
             Fact::ImportWithdrawn { kid } => {
                 let listed = self.0.imported.iter_mut().find(|v| v.kid() == kid && v.withdrawn.is_none());
                 let key = listed.ok_or_else(|| IllegalTransition::UnknownKid(kid.clone()))?;
@@ -302,7 +302,13 @@ impl Issuer {
         }
     }
 
-    fn import(&mut self, jwk: &Jwk, withdraw_at: Option<Timestamp>, at: Timestamp) -> Result<bool, IllegalTransition> {
+    fn import(
+        &mut self,
+        policy: &IssuerPolicy,
+        jwk: &Jwk,
+        withdraw_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Result<bool, IllegalTransition> {
         let listed_from = self.0.jwk_set_version.next();
         if let Some(there) = self.0.imported.iter_mut().find(|v| v.jwk == *jwk && v.withdrawn.is_none()) {
             there.withdraw_at = withdraw_at;
@@ -325,3 +331,7 @@ impl Issuer {
         Ok(true)
     }
 }
+        let bytes = self.reserved_bytes() + jwk.to_json().len();
+        if bytes > policy.max_bytes {
+            return Err(IllegalTransition::NoRoom { bytes, max_bytes: policy.max_bytes });
+        }

@@ -299,9 +299,11 @@ impl Issuer {
     #[must_use]
     pub fn plan(&self, policy: &IssuerPolicy, outlook: Outlook<'_>) -> Plan {
         let mut draft = Draft { outlook, best: None, waiting: Vec::new() };
-        let rings = self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
-        let room = policy.max_bytes.saturating_sub(self.reserved_bytes());
-        for (ring, ring_policy) in rings {
+        let rings = || self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
+        // Sizes are worked out only for a ring that has no next version yet: they cost more than all the rest.
+        let wanted = rings().any(|(ring, _)| ring.state().next.is_none());
+        let room = if wanted { policy.max_bytes.saturating_sub(self.reserved_bytes()) } else { 0 };
+        for (ring, ring_policy) in rings() {
             ring.draft(ring_policy, room, &mut draft);
         }
         for key in self.state().imported.iter().filter(|key| key.withdrawn.is_none()) {
@@ -314,11 +316,12 @@ impl Issuer {
         draft.finish()
     }
 
-    /// An upper bound of the JWK Set's size in bytes, keys that are being made included.
-    fn reserved_bytes(&self) -> usize {
+    /// What an added key finds used, in bytes: the JWK Set, with keys that are being made, and the comma
+    /// behind each.
+    pub(super) fn reserved_bytes(&self) -> usize {
         let rings = self.state().rings.values().map(KeyRing::state);
         let coming = rings.filter(|ring| matches!(ring.next, Some(Next::Reserved(_))));
-        let coming: usize = coming.map(|ring| ring.spec.jwk_len_estimate()).sum();
+        let coming: usize = coming.map(|ring| ring.spec.jwk_len_estimate() + 1).sum();
         let listed: usize = self.jwk_set().iter().map(|jwk| jwk.to_json().len() + 1).sum();
         listed + coming + r#"{"keys":[]}"#.len()
     }
