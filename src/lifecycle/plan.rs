@@ -173,8 +173,10 @@ enum Weight {
 impl Draft<'_> {
     fn add(&mut self, weight: Weight, action: Action, reason: Reason, wait: Option<(WaitFor, Option<Timestamp>)>) {
         let now = self.outlook.now;
-        let deferred = self.outlook.deferred.get(&action).filter(|until| **until > now);
-        let wait = wait.or(deferred.map(|until| (WaitFor::Backoff, Some(*until))));
+        let retry = self.outlook.deferred.get(&action).copied().filter(|retry| *retry > now);
+        // Of two waits that time alone ends, the longer one counts.
+        let outlasts = |retry: &Timestamp| wait.is_none_or(|(_, until)| until.is_some_and(|until| until < *retry));
+        let wait = retry.filter(outlasts).map(|retry| (WaitFor::Backoff, Some(retry))).or(wait);
         match wait {
             Some((wait_for, until)) => self.waiting.push(Waiting { action, wait_for, until }),
             None if self.best.as_ref().is_none_or(|(best, _)| weight < *best) => {
