@@ -10,4 +10,5 @@
 
 mod backends;
 mod config;
+mod lifecycle;
 mod support;
