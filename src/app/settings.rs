@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use crate::access::caller::TokenHash;
 use crate::access::grant::{Grant, Grants, Operation, Pattern};
-use crate::config::tree::{self, Config, GrantCaller};
+use crate::config::{self as tree, Config, GrantCaller};
 use crate::ids::{IssuerId, RingName};
 use crate::jose::alg::KeySpec;
 use crate::jose::jws::Typ;
-use crate::lifecycle::issuer::MAX_BYTES;
+use crate::lifecycle::policy::MAX_BYTES;
 use crate::lifecycle::policy::{IssuerPolicy, RingPolicy};
 use crate::snapshot::{IssuerSettings, RingSettings, SelfVerify};
 

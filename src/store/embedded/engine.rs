@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use crate::failpoint::failpoint;
 use crate::ids::{CommitId, IssuerId, Revision};
@@ -50,8 +49,8 @@ fn answer(error: StoreError) -> Failure {
 }
 
 impl Engine {
-    /// Lays out an empty store in an empty file, durably.
-    pub fn create(path: PathBuf, file: FileBackend) -> Result<Self, StoreError> {
+    /// Lays out an empty store in an empty file, durably. After an error it is opened anew from `path`.
+    pub fn create(path: PathBuf, file: impl StorageBackend) -> Result<Self, StoreError> {
         let lay_out = || {
             let database = builder().create_with_backend(file)?;
             let transaction = database.begin_write()?;
@@ -260,3 +259,6 @@ pub fn refused(path: &Path, error: impl Into<redb::Error>) -> StoreError {
         _ => StoreError::Unavailable(format!("{path}: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;
