@@ -47,13 +47,15 @@ pub mod field {
     pub const REVISION: &str = "revision";
     /// The ring's name.
     pub const RING: &str = "ring";
+    /// How long until the next try.
+    pub const RETRY_IN: &str = "retry_in";
     /// The number of a version in its ring.
     pub const VERSION: &str = "version";
 
     /// All of them, in alphabetical order.
-    pub const ALL: [&str; 15] = [
-        ACTION, BACKEND, CALLER, CODE, ELAPSED_MS, ERROR, ISSUER, KEY_SET, KID, LISTENER, REASON, REQUEST_ID, REVISION,
-        RING, VERSION,
+    pub const ALL: [&str; 16] = [
+        ACTION, BACKEND, CALLER, CODE, ELAPSED_MS, ERROR, ISSUER, KEY_SET, KID, LISTENER, REASON, REQUEST_ID, RETRY_IN,
+        REVISION, RING, VERSION,
     ];
 }
 

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
 
+use crate::access::grant::{Grant, Operation, Pattern};
 use crate::config::IssuerUrl;
 use crate::config::secret::Secret;
 use crate::config::{
-    self as tree, Address, ApiListener, Backend, BackendKind, Config, Grant, GrantCaller, Issuer, Listen, Listener,
-    Log, LogFormat, Operation, Ring, Sealing, StoreKind,
+    self as tree, Address, ApiListener, Backend, BackendKind, Config, Issuer, Listen, Listener, Log, LogFormat, Ring,
+    Sealing, StoreKind,
 };
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, KeySpec};
@@ -74,7 +75,7 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
     let policy = Policy::new(terms).expect("invariant: a test proves that the durations of dev fit together");
     issuer.rings.insert(ring_name, Ring::new(spec, backend.clone(), policy));
     let everything = Grant {
-        caller: GrantCaller::Loopback,
+        caller: Pattern::Loopback,
         allow: [Operation::Sign, Operation::SignRaw].into_iter().chain(Operation::ADMIN).collect(),
         issuer: None,
         ring: None,

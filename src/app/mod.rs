@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -25,7 +26,7 @@ use crate::ids::IssuerId;
 use crate::lifecycle::adopt::adoptions;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
-use crate::rotator::{self, Cause, Committer, Effector, Rotator, Wakes};
+use crate::rotator::{self, Cause, Committer, Effector, Rotator};
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
@@ -55,9 +56,9 @@ impl App {
         let (audit, opened) = open::audit(&config, Arc::clone(&clock))?;
         let store = open::store(&config)?;
         let found = recover::recover(&config, &store, &audit, opened).await?;
-        let metrics = Arc::new(Metrics::default());
-        let mut registry = prometheus_client::registry::Registry::default();
+        let mut registry = Registry::default();
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
+        let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
         let places = config.issuers.iter().filter_map(|(id, tree)| {
@@ -110,7 +111,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let (stopping, stopped) = watch::channel(());
         let mut rotating = tokio::spawn(rotator::run(Arc::clone(&self.rotator), ended(stopped)));
-        info!(issuers = self.rotator.places.len(), "daemon started");
+        info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
         let outcome = tokio::select! {
             () = stop => Ok(()),
             _ = &mut rotating => Err(AppError::PartEnded("rotator")),

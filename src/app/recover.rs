@@ -27,7 +27,7 @@ pub(super) async fn recover(
     mut opened: Opened,
 ) -> Result<Found, AppError> {
     if let Some(cut) = &opened.cut {
-        warn!(file = %cut.file, bytes = cut.bytes, "unacknowledged tail of the audit log was cut off");
+        warn!(reason = %format_args!("{} bytes of {}", cut.bytes, cut.file), "unacknowledged tail of the audit log was cut off");
     }
     let stored = load_all(config, store)?;
     resolve(config, &stored, audit, &mut opened).await?;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::tree::{Address, AuditSignatures, LogFormat, Operation, SelfVerify, StoreKind};
+use super::tree::{Address, AuditSignatures, LogFormat, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
 use super::value::{Scalar, choice};
+use crate::access::grant::Operation;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
 use crate::lifecycle::policy::Standby;

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use jwksd::access::caller::TokenHash;
+use jwksd::access::grant::{Operation, Pattern};
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Config, ConfigErrors, GrantCaller, Issuer,
-    Listener, Log, Operation, Ring, Sealing, SelfVerify,
+    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Config, ConfigErrors, Issuer, Listener, Log,
+    Ring, Sealing, SelfVerify,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -337,7 +339,7 @@ fn the_example_says_what_the_tree_holds() {
     issuer.directories = vec!["/srv/www".into()];
     issuer.rings.insert("es256".parse().unwrap(), ring);
     assert_eq!(config.issuers["main"], issuer);
-    assert_eq!(config.grants[0].caller, GrantCaller::Uid(1001));
+    assert_eq!(config.grants[0].caller, Pattern::Uid(1001));
     assert_eq!(config.grants[1].allow, BTreeSet::from(Operation::ADMIN));
 }
 
@@ -380,7 +382,7 @@ fn everything_that_can_be_said_is_kept() {
     assert_eq!(ring.policy.terms().rotation, Rotation::Schedule(Schedule::new("0 3 1 * *").unwrap()));
     assert_eq!(ring.policy.terms().blackouts, [Blackout::Recurring { opens, lasts: Span::from_hours(64) }]);
     assert_eq!((ring.self_verify, ring.typ.as_str(), ring.raw_signatures), (SelfVerify::Always, "at+jwt", false));
-    let GrantCaller::TokenSha256(hash) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
+    let Pattern::Token(TokenHash(hash)) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
     assert_eq!(hash[..2], [0x00, 0xff]);
 }
 
