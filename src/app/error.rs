@@ -12,6 +12,7 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
+use crate::server::listen::BindError;
 use crate::store::StoreError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
@@ -120,7 +121,7 @@ pub enum AppError {
         listener: &'static str,
         /// Why.
         #[source]
-        source: io::Error,
+        source: BindError,
     },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
