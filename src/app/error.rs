@@ -128,6 +128,15 @@ pub enum AppError {
          understood, run `jwksd accept-rollback {0}`"
     )]
     Unwitnessed(IssuerId),
+    /// An issuer's first state can't be made.
+    #[error("issuer {issuer}: first state")]
+    FirstState {
+        /// Which.
+        issuer: IssuerId,
+        /// Why.
+        #[source]
+        source: crate::lifecycle::event::IllegalTransition,
+    },
     /// No such backend in the configuration.
     #[error("backend {0} is not in the configuration")]
     UnknownBackend(BackendId),

@@ -7,15 +7,17 @@ use aws_lc_rs::rand;
 
 use crate::audit::{Audit, AuditError, Digest, Event};
 use crate::clock::{Clock, SystemClock};
-use crate::config::tree::Config;
+use crate::config::{self as tree, Config};
 use crate::ids::{CommitId, IssuerId, Revision};
+use crate::lifecycle;
+use crate::lifecycle::adopt::adoptions;
 use crate::lifecycle::issuer::Issuer;
 use crate::store::embedded::Embedded;
 use crate::store::{Committed, Store, codec};
 
 use super::open::{self, STORE};
 use super::recover::{check_anchor, load_all};
-use super::AppError;
+use super::{AppError, settings};
 
 /// What `init` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,22 +42,34 @@ pub async fn init(config: &Config) -> Result<InitReport, AppError> {
     let (audit, _) = open::audit(config, clock)?;
     let path = config.data_dir.join(STORE);
     let store_created = !path.exists();
-    let store = Arc::new(if store_created { open::create_store(&path)? } else { open::store(config)? });
-    let stored = load_all(config, &store).await?;
+    let store = if store_created { open::create_store(&path)? } else { open::store(config)? };
+    let stored = load_all(config, &store)?;
     let mut report = InitReport { store_created, created: Vec::new(), present: Vec::new() };
     for (id, tree) in &config.issuers {
         if stored.contains_key(id) {
             report.present.push(id.clone());
             continue;
         }
-        create(config, &store, &audit, &Issuer::new(id.clone(), tree.known_to_verifiers)).await?;
+        create(config, &store, &audit, &first_state(id, tree)?).await?;
         report.created.push(id.clone());
     }
     audit.close().map_err(|source| AppError::Audit { dir: config.audit.dir.clone(), source })?;
     Ok(report)
 }
 
-async fn create(config: &Config, store: &Arc<Embedded>, audit: &Audit, issuer: &Issuer) -> Result<Committed, AppError> {
+/// An issuer with its rings, none of which has a version.
+fn first_state(id: &IssuerId, tree: &tree::Issuer) -> Result<Issuer, AppError> {
+    let (policy, specs) = (settings::issuer(tree).policy, settings::specs(tree));
+    let mut issuer = Issuer::new(id.clone(), tree.known_to_verifiers);
+    let at = SystemClock.now();
+    for fact in adoptions(&issuer, &policy, &specs) {
+        let applied = issuer.apply(&policy, &lifecycle::event::Event { at, fact });
+        applied.map_err(|source| AppError::FirstState { issuer: id.clone(), source })?;
+    }
+    Ok(issuer)
+}
+
+async fn create(config: &Config, store: &Embedded, audit: &Audit, issuer: &Issuer) -> Result<Committed, AppError> {
     let broken_log = |source: AuditError| AppError::Audit { dir: config.audit.dir.clone(), source };
     let broken_store = |source| AppError::Store { path: config.data_dir.join(STORE), source };
     let mut bytes = [0; 16];
@@ -88,8 +102,8 @@ async fn create(config: &Config, store: &Arc<Embedded>, audit: &Audit, issuer: &
 pub async fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (audit, opened) = open::audit(config, clock)?;
-    let store = Arc::new(open::store(config)?);
-    let stored = load_all(config, &store).await?;
+    let store = open::store(config)?;
+    let stored = load_all(config, &store)?;
     let committed = stored.get(issuer).ok_or_else(|| AppError::MissingIssuer(issuer.clone()))?;
     if check_anchor(issuer, committed, opened.anchors.get(issuer)).is_ok() {
         return Err(AppError::NotRolledBack(issuer.clone()));

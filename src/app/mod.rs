@@ -1,1 +1,159 @@
-//! Puts the parts together: the only file that names concrete backends, stores and publishers.
+//! Puts the parts together: the only place that names concrete backends, stores and publishers.
+//!
+//! `build` opens everything and fails early; `run` serves until it is told to stop; then it drains.
+
+mod dev;
+mod error;
+mod init;
+mod open;
+mod recover;
+mod settings;
+mod test_backend;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::audit::{Audit, Event, Signatures};
+use crate::backend::metrics::BackendMetrics;
+use crate::clock::{Clock, SteadyClock, SystemClock};
+use crate::config::{AuditSignatures, Config};
+use crate::ids::IssuerId;
+use crate::lifecycle::adopt::adoptions;
+use crate::publish::Publisher;
+use crate::publish::directory::Directory;
+use crate::rotator::{self, Cause, Committer, Effector, Rotator};
+use crate::signer::Signer;
+use crate::snapshot::{Place, Places};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+pub use dev::{Announcement, DevOptions};
+pub use error::AppError;
+pub use init::{InitReport, accept_rollback, init};
+pub use test_backend::{TestReport, test_backend};
+
+/// Everything, opened and fitted together, listening to nobody yet.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    audit: Audit,
+    rotator: Arc<Rotator>,
+    signer: Arc<Signer>,
+}
+
+impl App {
+    /// Opens audit log, store and backends, and brings them together.
+    ///
+    /// # Errors
+    /// [`AppError`] names the first thing that is in the way, and what to do.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (audit, opened) = open::audit(&config, Arc::clone(&clock))?;
+        let store = open::store(&config)?;
+        let found = recover::recover(&config, &store, &audit, opened).await?;
+        let mut registry = Registry::default();
+        let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
+        let metrics = Arc::new(Metrics::new(registry));
+        audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
+
+        let places = config.issuers.iter().filter_map(|(id, tree)| {
+            let committed = found.issuers.get(id)?.clone();
+            Some((id.clone(), Place::new(settings::issuer(tree), committed)))
+        });
+        let places = Arc::new(Places::new(places));
+        let store: Arc<dyn Store> = Arc::new(store);
+        let rotator = Rotator::new(
+            Arc::clone(&places),
+            Committer { store, audit: audit.clone() },
+            Effector { installation: config.installation.clone(), backends: backends.clone(), audit: audit.clone() },
+            publishers(&config),
+            SteadyClock::new(Arc::clone(&clock)),
+            metrics,
+        );
+        let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
+        let signer = Signer::new(Arc::clone(&places), backends, signature_log, clock);
+        let app = Self { config, audit, rotator: Arc::new(rotator), signer: Arc::new(signer) };
+        app.adopt().await?;
+        app.resume_publication();
+        Ok(app)
+    }
+
+    /// Records what the configuration adds to, or changes in, what lives.
+    async fn adopt(&self) -> Result<(), AppError> {
+        for (id, tree) in &self.config.issuers {
+            let Some(place) = self.rotator.places.get(id.as_str()) else { continue };
+            let facts = adoptions(place.state().issuer(), &place.settings.policy, &settings::specs(tree));
+            for fact in facts {
+                self.rotator.record(id, fact, &Cause::default()).await.map_err(AppError::Adopt)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves at once what was out when the last run ended.
+    fn resume_publication(&self) {
+        for (_, place) in self.rotator.places.iter() {
+            if place.state().issuer().state().published.is_some() {
+                place.serve();
+            }
+        }
+    }
+
+    /// Serves until `stop` completes, then finishes what is under way.
+    ///
+    /// # Errors
+    /// [`AppError::PartEnded`] if a part ended by itself.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let (stopping, stopped) = watch::channel(());
+        let mut rotating = tokio::spawn(rotator::run(Arc::clone(&self.rotator), ended(stopped)));
+        info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
+        let outcome = tokio::select! {
+            () = stop => Ok(()),
+            _ = &mut rotating => Err(AppError::PartEnded("rotator")),
+        };
+        drop(stopping);
+        if outcome.is_ok() && rotating.await.is_err() {
+            return Err(AppError::PartEnded("rotator"));
+        }
+        let Self { config, audit, .. } = self;
+        let closed = tokio::task::spawn_blocking(move || audit.close()).await;
+        if let Ok(Err(source)) = closed {
+            return Err(broken_log(&config, source));
+        }
+        info!("daemon stopped");
+        outcome
+    }
+}
+
+/// Completes when the sender is dropped.
+async fn ended(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+fn broken_log(config: &Config, source: crate::audit::AuditError) -> AppError {
+    AppError::Audit { dir: config.audit.dir.clone(), source }
+}
+
+fn started(config: &Config) -> Event {
+    let signatures = match config.audit.signatures {
+        AuditSignatures::Durable | AuditSignatures::Off => Signatures::Durable,
+        AuditSignatures::Async => Signatures::Async,
+    };
+    Event::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        installation: config.installation.clone(),
+        signatures,
+    }
+}
+
+fn publishers(config: &Config) -> HashMap<IssuerId, Vec<Arc<dyn Publisher>>> {
+    let directories = |tree: &crate::config::Issuer| {
+        tree.directories.iter().map(|root| Arc::new(Directory::new(root.clone())) as Arc<dyn Publisher>).collect()
+    };
+    config.issuers.iter().map(|(id, tree)| (id.clone(), directories(tree))).collect()
+}

@@ -254,4 +254,12 @@ pub enum IllegalTransition {
         /// Which version.
         version: VersionId,
     },
+    /// The JWK Set would become larger than verifiers take.
+    #[error("the JWK Set would have {bytes} bytes, at most {max_bytes} are allowed")]
+    NoRoom {
+        /// What it would have.
+        bytes: usize,
+        /// What is allowed.
+        max_bytes: usize,
+    },
 }

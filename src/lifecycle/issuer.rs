@@ -147,9 +147,19 @@ impl Issuer {
     pub fn to_publish(&self, policy: &IssuerPolicy) -> Option<JwkSetVersion> {
         let newest = self.0.jwk_set_version;
         let is_out = self.0.published.is_some_and(|published| published.version == newest);
-        let has_key = |name: &RingName| self.ring(name).is_some_and(|ring| ring.listed_keys().next().is_some());
-        let complete = self.0.known_to_verifiers || policy.rings.keys().all(has_key);
+        let complete = self.0.known_to_verifiers || self.have_keys(policy.rings.keys());
         (!is_out && newest != JwkSetVersion::new(0) && complete).then_some(newest)
+    }
+
+    fn have_keys<'a>(&self, mut rings: impl Iterator<Item = &'a RingName>) -> bool {
+        rings.all(|name| self.ring(name).is_some_and(|ring| ring.listed_keys().next().is_some()))
+    }
+
+    /// Whether the first set may be out though no publication was recorded: a publisher had it, and the
+    /// record of that was lost.
+    fn may_be_out_unseen(&self, policy: &IssuerPolicy) -> bool {
+        let made = self.0.published.is_none() && self.0.jwk_set_version != JwkSetVersion::new(0);
+        made && (self.have_keys(policy.rings.keys()) || self.have_keys(self.0.rings.keys()))
     }
 
     /// The issuer after `event`; this one stays as it is.
@@ -169,13 +179,17 @@ impl Issuer {
     pub fn apply(&mut self, policy: &IssuerPolicy, event: &Event) -> Result<(), IllegalTransition> {
         let at = event.at;
         let next_set = self.0.jwk_set_version.next();
+        let may_be_out_unseen = self.may_be_out_unseen(policy);
         let set_changes = match &event.fact {
             Fact::RingAdded { ring, spec } => {
                 let terms = policy.rings.get(ring).ok_or_else(|| IllegalTransition::NoPolicy(ring.clone()))?;
                 if self.0.rings.contains_key(ring) {
                     return Err(IllegalTransition::RingExists(ring.clone()));
                 }
-                self.0.rings.insert(ring.clone(), KeyRing::new(ring.clone(), *spec, &terms.policy));
+                let mut added = KeyRing::new(ring.clone(), *spec, &terms.policy);
+                self.0.rings.values().for_each(|other| added.joined(other, at));
+                self.0.rings.insert(ring.clone(), added);
+                self.0.known_to_verifiers |= may_be_out_unseen;
                 false
             }
             Fact::TermsChanged { ring } => {
@@ -188,7 +202,7 @@ impl Issuer {
                 false
             }
             Fact::Generated { ring, version, handle, jwk } => {
-                let replayed = self.ring(ring).is_some_and(|r| r.listed_keys().any(|key| key.jwk == *jwk));
+                let replayed = self.ring(ring).is_some_and(|ring| ring.has_generated(*version, jwk));
                 if !replayed && self.kids().any(|kid| kid == jwk.kid()) {
                     return Err(IllegalTransition::DuplicateKid(jwk.kid().clone()));
                 }
@@ -219,7 +233,7 @@ impl Issuer {
                 self.ring_mut(policy, ring)?.0.requested(at);
                 false
             }
-            Fact::Imported { jwk, withdraw_at } => self.import(jwk, *withdraw_at, at)?,
+            Fact::Imported { jwk, withdraw_at } => self.import(policy, jwk, *withdraw_at, at)?,
             Fact::ImportWithdrawn { kid } => {
                 let listed = self.0.imported.iter_mut().find(|v| v.kid() == kid && v.withdrawn.is_none());
                 let key = listed.ok_or_else(|| IllegalTransition::UnknownKid(kid.clone()))?;
@@ -229,6 +243,7 @@ impl Issuer {
         };
         if set_changes {
             self.0.jwk_set_version = next_set;
+            self.0.known_to_verifiers |= may_be_out_unseen;
         }
         Ok(())
     }
@@ -256,14 +271,10 @@ impl Issuer {
         if self.0.published.is_some_and(|published| published.version >= version) {
             return Ok(());
         }
-        if let Some(name) = self.0.rings.keys().find(|name| !policy.rings.contains_key(*name)) {
-            return Err(IllegalTransition::NoPolicy(name.clone()));
-        }
         let first_set = !self.0.known_to_verifiers;
         for (name, ring) in &mut self.0.rings {
-            if let Some(terms) = policy.rings.get(name) {
-                ring.published(&terms.policy, version, at, first_set);
-            }
+            let terms = policy.rings.get(name).map(|ring| &ring.policy);
+            ring.published(terms, version, at, first_set);
         }
         self.0.published = Some(Published { version, at });
         self.0.known_to_verifiers = true;
@@ -289,7 +300,11 @@ impl Issuer {
             }
             let known = ring.state().compromised.iter().any(|v| v.key.jwk.kid() == kid)
                 || ring.state().destroyed.iter().any(|v| v.jwk.kid() == kid && v.compromised.is_some());
-            return if known { Ok(false) } else { Err(IllegalTransition::UnknownKid(kid.clone())) };
+            if !known {
+                return Err(IllegalTransition::UnknownKid(kid.clone()));
+            }
+            ring.hurry(succession);
+            return Ok(false);
         }
         match self.0.imported.iter_mut().find(|v| v.kid() == kid) {
             Some(key) if key.withdrawn.is_none() => {
@@ -302,7 +317,13 @@ impl Issuer {
         }
     }
 
-    fn import(&mut self, jwk: &Jwk, withdraw_at: Option<Timestamp>, at: Timestamp) -> Result<bool, IllegalTransition> {
+    fn import(
+        &mut self,
+        policy: &IssuerPolicy,
+        jwk: &Jwk,
+        withdraw_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Result<bool, IllegalTransition> {
         let listed_from = self.0.jwk_set_version.next();
         if let Some(there) = self.0.imported.iter_mut().find(|v| v.jwk == *jwk && v.withdrawn.is_none()) {
             there.withdraw_at = withdraw_at;
@@ -310,6 +331,10 @@ impl Issuer {
         }
         if self.kids().any(|kid| kid == jwk.kid()) {
             return Err(IllegalTransition::DuplicateKid(jwk.kid().clone()));
+        }
+        let bytes = self.reserved_bytes() + jwk.to_json().len();
+        if bytes > policy.max_bytes {
+            return Err(IllegalTransition::NoRoom { bytes, max_bytes: policy.max_bytes });
         }
         // A foreign key means that this URL had another owner: verifiers may hold that owner's set.
         self.0.known_to_verifiers = true;

@@ -3,6 +3,8 @@
 //! The slots make two signers impossible to write down. What may happen when is checked here, in
 //! [`KeyRing`]'s event methods; what should happen next is `plan`'s business.
 
+mod endings;
+
 use crate::ids::{BackendId, Handle, JwkSetVersion, Kid, RingName, VersionId};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::Jwk;
@@ -10,10 +12,8 @@ use crate::jose::jwk::Jwk;
 use super::event::{IllegalTransition, Reason, Succession};
 use super::policy::{Policy, Terms};
 use super::promise::Promise;
-use super::state::{
-    Active, Compromised, Deactivated, Destroyed, Key, Next, PreActive, Private, Reserved, Seen, Withdrawn,
-};
-use super::time::Timestamp;
+use super::state::{Active, Compromised, Deactivated, Destroyed, Key, Next, PreActive, Private, Reserved, Seen};
+use super::time::{Span, Timestamp};
 
 /// The fields of a [`KeyRing`], for readers and for the store's codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,10 +114,10 @@ impl KeyRing {
 
     /// The kids that the ring remembers, listed or not.
     pub fn kids(&self) -> impl Iterator<Item = &Kid> {
-        let retained = self.0.retained.iter().map(|v| v.key.jwk.kid());
+        let withdrawn = self.0.retained.iter().filter(|v| v.withdrawn.is_some()).map(|v| v.key.jwk.kid());
         let compromised = self.0.compromised.iter().map(|v| v.key.jwk.kid());
         let destroyed = self.0.destroyed.iter().map(|v| v.jwk.kid());
-        self.listed_keys().map(|key| key.jwk.kid()).chain(retained).chain(compromised).chain(destroyed)
+        self.listed_keys().map(|key| key.jwk.kid()).chain(withdrawn).chain(compromised).chain(destroyed)
     }
 
     /// When the next version may sign, if its publication was observed.
@@ -141,9 +141,20 @@ impl KeyRing {
         (wanted.token_lifetime, wanted.cache_bound) != (self.0.promise.token_lifetime, self.0.promise.cache_bound)
     }
 
-    /// Adopts the durations of `policy`; what was promised under longer ones stays remembered.
+    /// Adopts the durations of `policy`; what was promised under longer ones stays remembered. Longer
+    /// caches delay a version that is on its way, unless no cache can lack it.
     pub(super) fn terms_changed(&mut self, policy: &Policy, at: Timestamp) {
         self.0.promise = self.0.promise.changed_to(policy.terms(), at);
+        if let Some(Next::PreActive(PreActive { seen: Some(seen), .. })) = &mut self.0.next
+            && seen.may_sign_at > seen.at
+        {
+            seen.may_sign_at = seen.may_sign_at.max(seen.at + self.0.promise.cache_bound);
+        }
+    }
+
+    /// Takes over what caches of the issuer's set were promised before this ring came.
+    pub(super) fn joined(&mut self, other: &Self, at: Timestamp) {
+        self.0.promise = self.0.promise.beside(other.0.promise, at);
     }
 
     pub(super) fn reserved(
@@ -167,6 +178,11 @@ impl KeyRing {
         self.0.next_number = version.next();
         self.0.next = Some(Next::Reserved(Reserved { id: version, backend: backend.clone(), reserved_at: at, reason }));
         Ok(())
+    }
+
+    /// Whether the next version is known to be of this key.
+    pub(super) fn has_generated(&self, version: VersionId, jwk: &Jwk) -> bool {
+        matches!(&self.0.next, Some(Next::PreActive(next)) if next.id == version && next.key.jwk == *jwk)
     }
 
     /// Returns whether the JWK Set changes.
@@ -194,19 +210,26 @@ impl KeyRing {
                 self.0.next = Some(Next::PreActive(PreActive { id: version, key, reason, seen: None }));
                 Ok(true)
             }
-            Some(Next::PreActive(there)) if there.id == version && there.key.jwk == *jwk => Ok(false),
+            _ if self.has_generated(version, jwk) => Ok(false),
             _ => Err(self.wrong_state(version, "generated", "not reserved")),
         }
     }
 
-    /// Every listed key of a set up to `version` has been seen.
-    pub(super) fn published(&mut self, policy: &Policy, version: JwkSetVersion, at: Timestamp, first_set: bool) {
-        let caches_until = self.0.promise.caches_until;
+    /// Every listed key of a set up to `version` has been seen. Without a policy, the promise alone counts.
+    pub(super) fn published(
+        &mut self,
+        policy: Option<&Policy>,
+        version: JwkSetVersion,
+        at: Timestamp,
+        first_set: bool,
+    ) {
+        let Promise { cache_bound, caches_until, .. } = self.0.promise;
+        let propagation = policy.map_or(Span::ZERO, |policy| policy.terms().propagation).max(cache_bound);
         if let Some(Next::PreActive(next)) = &mut self.0.next
             && next.key.listed_from <= version
             && next.seen.is_none()
         {
-            let propagated = (at + policy.terms().propagation).max(caches_until.unwrap_or(at));
+            let propagated = (at + propagation).max(caches_until.unwrap_or(at));
             next.seen = Some(Seen { at, may_sign_at: if first_set { at } else { propagated } });
         }
         for gone in &mut self.0.compromised {
@@ -252,6 +275,8 @@ impl KeyRing {
     }
 
     fn retain(&mut self, terms: &Terms, old: Active, at: Timestamp) {
+        // The promise counts where the settings were lowered without its having been changed.
+        let retention = terms.retention.max(terms.drain + self.0.promise.token_lifetime + terms.skew);
         let last_token = self.0.promise.tokens_until.map_or(at, |until| until + terms.skew);
         self.0.retained.push(Deactivated {
             id: old.id,
@@ -259,127 +284,24 @@ impl KeyRing {
             activated_at: old.activated_at,
             deactivated_at: at,
             destroy_private_at: at + terms.drain,
-            withdraw_at: (at + terms.retention).max(last_token),
+            withdraw_at: (at + retention).max(last_token),
             private: Private::Held,
             withdrawn: None,
         });
     }
 
-    pub(super) fn private_destroyed(
-        &mut self,
-        version: VersionId,
-        at: Timestamp,
-        gone_at: Timestamp,
-    ) -> Result<(), IllegalTransition> {
-        let destroyed = Private::Destroyed { at, gone_at };
-        if let Some(gone) = self.0.compromised.iter_mut().find(|v| v.id == version) {
-            if gone.private == Private::Held {
-                gone.private = destroyed;
-            }
-        } else if let Some(old) = self.0.retained.iter_mut().find(|v| v.id == version) {
-            if at < old.destroy_private_at {
-                let (ring, due) = (self.0.name.clone(), old.destroy_private_at);
-                return Err(IllegalTransition::StillNeeded { ring, version, event: "destroyed", due });
-            }
-            if old.private == Private::Held {
-                old.private = destroyed;
-            }
-        } else if !self.0.destroyed.iter().any(|v| v.id == version) {
-            return Err(self.wrong_state(version, "destroyed", "neither deactivated nor compromised"));
+    /// Lets an operator who chose to wait for a signer choose again.
+    pub(super) fn hurry(&mut self, succession: Succession) {
+        if self.0.signer.is_none() && succession == Succession::WhenPublished {
+            self.0.succession = succession;
         }
-        self.bury();
-        Ok(())
-    }
-
-    pub(super) fn withdrawn(
-        &mut self,
-        version: VersionId,
-        at: Timestamp,
-        listed_until: JwkSetVersion,
-    ) -> Result<(), IllegalTransition> {
-        let name = self.0.name.clone();
-        match self.0.retained.iter_mut().find(|v| v.id == version) {
-            Some(old) if old.withdrawn.is_some() => Err(self.wrong_state(version, "withdrawn", "withdrawn already")),
-            Some(old) if at < old.withdraw_at => {
-                let due = old.withdraw_at;
-                Err(IllegalTransition::StillNeeded { ring: name, version, event: "withdrawn", due })
-            }
-            Some(old) => {
-                old.withdrawn = Some(Withdrawn { at, listed_until });
-                self.bury();
-                Ok(())
-            }
-            None => Err(self.wrong_state(version, "withdrawn", "not deactivated")),
-        }
-    }
-
-    /// Takes the key of that kid out of use at once; a ready standby takes over from a signer.
-    /// Returns whether the ring had such a key, listed until now.
-    pub(super) fn compromised(
-        &mut self,
-        policy: &Policy,
-        kid: &Kid,
-        reason: &str,
-        succession: Succession,
-        withdrawn: Withdrawn,
-    ) -> bool {
-        let at = withdrawn.at;
-        let is_it = |key: &Key| key.jwk.kid() == kid;
-        let (id, key, private) = if let Some(old) = self.0.signer.take_if(|v| is_it(&v.key)) {
-            self.0.promise.tokens_until = None;
-            if self.standby_ready(at) {
-                self.promote(policy, at);
-            } else {
-                self.0.succession = succession;
-            }
-            (old.id, old.key, Private::Held)
-        } else if let Some(Next::PreActive(next)) =
-            self.0.next.take_if(|next| matches!(next, Next::PreActive(v) if is_it(&v.key)))
-        {
-            (next.id, next.key, Private::Held)
-        } else if let Some(index) = self.0.retained.iter().position(|v| is_it(&v.key) && v.withdrawn.is_none()) {
-            let old = self.0.retained.remove(index);
-            (old.id, old.key, old.private)
-        } else {
-            return false;
-        };
-        let reason = reason.to_owned();
-        self.0.compromised.push(Compromised { id, key, withdrawn, withdrawal_seen_at: None, private, reason });
-        true
     }
 
     pub(super) fn requested(&mut self, at: Timestamp) {
         self.0.requested_at.get_or_insert(at);
     }
 
-    /// Moves versions whose life is over into the history.
-    fn bury(&mut self) {
-        let buried = &mut self.0.destroyed;
-        self.0.retained.retain(|old| match (old.withdrawn, old.private) {
-            (Some(withdrawn), Private::Destroyed { gone_at, .. }) => {
-                buried.push(epitaph(old.id, &old.key, withdrawn, gone_at, None));
-                false
-            }
-            _ => true,
-        });
-        self.0.compromised.retain(|gone| match (gone.withdrawal_seen_at, gone.private) {
-            (Some(_), Private::Destroyed { gone_at, .. }) => {
-                buried.push(epitaph(gone.id, &gone.key, gone.withdrawn, gone_at, Some(gone.reason.clone())));
-                false
-            }
-            _ => true,
-        });
-        let surplus = buried.len().saturating_sub(HISTORY_MAX);
-        for forgotten in buried.drain(..surplus) {
-            self.0.history_from = self.0.history_from.max(forgotten.withdrawn.listed_until);
-        }
-    }
-
     fn wrong_state(&self, version: VersionId, event: &'static str, state: &'static str) -> IllegalTransition {
         IllegalTransition::WrongState { ring: self.0.name.clone(), version, event, state }
     }
-}
-
-fn epitaph(id: VersionId, key: &Key, withdrawn: Withdrawn, gone_at: Timestamp, reason: Option<String>) -> Destroyed {
-    Destroyed { id, jwk: key.jwk.clone(), listed_from: key.listed_from, withdrawn, gone_at, compromised: reason }
 }

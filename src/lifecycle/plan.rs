@@ -173,8 +173,10 @@ enum Weight {
 impl Draft<'_> {
     fn add(&mut self, weight: Weight, action: Action, reason: Reason, wait: Option<(WaitFor, Option<Timestamp>)>) {
         let now = self.outlook.now;
-        let deferred = self.outlook.deferred.get(&action).filter(|until| **until > now);
-        let wait = wait.or(deferred.map(|until| (WaitFor::Backoff, Some(*until))));
+        let retry = self.outlook.deferred.get(&action).copied().filter(|retry| *retry > now);
+        // Of two waits that time alone ends, the longer one counts.
+        let outlasts = |retry: &Timestamp| wait.is_none_or(|(_, until)| until.is_some_and(|until| until < *retry));
+        let wait = retry.filter(outlasts).map(|retry| (WaitFor::Backoff, Some(retry))).or(wait);
         match wait {
             Some((wait_for, until)) => self.waiting.push(Waiting { action, wait_for, until }),
             None if self.best.as_ref().is_none_or(|(best, _)| weight < *best) => {
@@ -299,9 +301,11 @@ impl Issuer {
     #[must_use]
     pub fn plan(&self, policy: &IssuerPolicy, outlook: Outlook<'_>) -> Plan {
         let mut draft = Draft { outlook, best: None, waiting: Vec::new() };
-        let rings = self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
-        let room = policy.max_bytes.saturating_sub(self.reserved_bytes());
-        for (ring, ring_policy) in rings {
+        let rings = || self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
+        // Sizes are worked out only for a ring that has no next version yet: they cost more than all the rest.
+        let wanted = rings().any(|(ring, _)| ring.state().next.is_none());
+        let room = if wanted { policy.max_bytes.saturating_sub(self.reserved_bytes()) } else { 0 };
+        for (ring, ring_policy) in rings() {
             ring.draft(ring_policy, room, &mut draft);
         }
         for key in self.state().imported.iter().filter(|key| key.withdrawn.is_none()) {
@@ -314,11 +318,12 @@ impl Issuer {
         draft.finish()
     }
 
-    /// An upper bound of the JWK Set's size in bytes, keys that are being made included.
-    fn reserved_bytes(&self) -> usize {
+    /// What an added key finds used, in bytes: the JWK Set, with keys that are being made, and the comma
+    /// behind each.
+    pub(super) fn reserved_bytes(&self) -> usize {
         let rings = self.state().rings.values().map(KeyRing::state);
         let coming = rings.filter(|ring| matches!(ring.next, Some(Next::Reserved(_))));
-        let coming: usize = coming.map(|ring| ring.spec.jwk_len_estimate()).sum();
+        let coming: usize = coming.map(|ring| ring.spec.jwk_len_estimate() + 1).sum();
         let listed: usize = self.jwk_set().iter().map(|jwk| jwk.to_json().len() + 1).sum();
         listed + coming + r#"{"keys":[]}"#.len()
     }

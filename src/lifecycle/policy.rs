@@ -102,10 +102,11 @@ impl Terms {
         self.verifier_cache + self.jwks_max_age + self.replicas.publish_for + self.skew
     }
 
-    /// The least `drain`: no replica may still be signing when the private half goes.
+    /// The least `drain`: no replica may still be signing when the private half goes, though the clock
+    /// that dates the deactivation be slow and the one that ends the drain be fast.
     #[must_use]
     pub fn least_drain(&self) -> Span {
-        self.replicas.sign_for + self.sign_deadline
+        self.replicas.sign_for + self.sign_deadline + self.skew
     }
 
     /// The least `retention`: the last token that can have been signed has expired everywhere.
@@ -159,7 +160,8 @@ pub enum PolicyError {
     },
     /// A private half could be destroyed under a signature.
     #[error(
-        "drain {drain} is shorter than sign_for {sign_for} + sign_deadline {sign_deadline}; raise drain to at least {least}"
+        "drain {drain} is shorter than sign_for {sign_for} + sign_deadline {sign_deadline} + skew {skew}; \
+         raise drain to at least {least}"
     )]
     Drain {
         /// What was set.
@@ -168,6 +170,8 @@ pub enum PolicyError {
         sign_for: Span,
         /// The longest signature.
         sign_deadline: Span,
+        /// The clocks' allowance.
+        skew: Span,
         /// What it must be at least.
         least: Span,
     },
@@ -252,6 +256,7 @@ impl Policy {
                 drain: terms.drain,
                 sign_for: terms.replicas.sign_for,
                 sign_deadline: terms.sign_deadline,
+                skew: terms.skew,
                 least: terms.least_drain(),
             });
         }
@@ -346,7 +351,7 @@ mod tests {
         );
         assert_eq!(
             refused(|t| t.drain = Span::from_secs(5)),
-            "drain 5s is shorter than sign_for 0s + sign_deadline 10s; raise drain to at least 10s"
+            "drain 5s is shorter than sign_for 0s + sign_deadline 10s + skew 1m; raise drain to at least 1m10s"
         );
         assert_eq!(
             refused(|t| {

@@ -10,7 +10,7 @@ pub struct Promise {
     pub token_lifetime: Span,
     /// The longest that a set may be held.
     pub cache_bound: Span,
-    /// When the last token issued under a longer lifetime has expired.
+    /// When the last token issued under a longer lifetime has expired, by every clock.
     pub tokens_until: Option<Timestamp>,
     /// When the last cache filled under a longer bound has ended.
     pub caches_until: Option<Timestamp>,
@@ -29,16 +29,23 @@ impl Promise {
     }
 
     /// The promise under new terms from `at` on: where they are shorter, the old ones hold until what
-    /// was issued under them has ended.
+    /// was issued under them has ended. Replicas issue longer tokens until they have learnt of it.
     #[must_use]
     pub fn changed_to(self, terms: &Terms, at: Timestamp) -> Self {
         let new = Self::of(terms);
-        let until =
-            |old: Span, new: Span, kept: Option<Timestamp>| if old > new { kept.max(Some(at + old)) } else { kept };
+        let learnt = at + terms.replicas.sign_for + terms.skew;
+        let longer_tokens = self.token_lifetime > new.token_lifetime;
         Self {
-            tokens_until: until(self.token_lifetime, new.token_lifetime, self.tokens_until),
-            caches_until: until(self.cache_bound, new.cache_bound, self.caches_until),
-            ..new
+            tokens_until: self.tokens_until.max(longer_tokens.then(|| learnt + self.token_lifetime)),
+            ..new.beside(self, at)
         }
+    }
+
+    /// The promise of a ring that comes, at `at`, to a JWK Set for which `other` was promised: caches
+    /// hold the whole set, so they may lack the new ring's keys for as long as the other's.
+    #[must_use]
+    pub fn beside(self, other: Self, at: Timestamp) -> Self {
+        let longer_caches = (other.cache_bound > self.cache_bound).then(|| at + other.cache_bound);
+        Self { caches_until: self.caches_until.max(other.caches_until).max(longer_caches), ..self }
     }
 }

@@ -44,12 +44,13 @@ impl Profile {
 
     /// The longest time for which it may hold a set that lacks a new key, given our `max-age`.
     ///
-    /// For [`Cache::MaxAge`] our own `max-age` is not counted here: the policy adds it for everybody,
-    /// since proxies in between hold the set for that long too.
+    /// Proxies in between may have held the set for `max-age` before: the policy adds that for everybody,
+    /// also for a verifier that then holds it for `max-age` itself without looking at its `Age`.
     #[must_use]
-    pub fn holds(&self) -> Span {
+    pub fn holds(&self, max_age: Span) -> Span {
         match self.cache {
-            Cache::Fixed(span) | Cache::MaxAge(span) | Cache::UntilUnknownKid(span) => span,
+            Cache::Fixed(span) | Cache::UntilUnknownKid(span) => span,
+            Cache::MaxAge(least) => least.max(max_age),
         }
     }
 
@@ -58,8 +59,7 @@ impl Profile {
     #[must_use]
     pub fn forgets_within(&self, max_age: Span) -> Option<Span> {
         match self.cache {
-            Cache::Fixed(span) => Some(span + max_age + self.grace),
-            Cache::MaxAge(least) => Some(least.max(max_age) + max_age + self.grace),
+            Cache::Fixed(_) | Cache::MaxAge(_) => Some(self.holds(max_age) + max_age + self.grace),
             Cache::UntilUnknownKid(_) => None,
         }
     }
@@ -151,8 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn a_verifier_that_follows_max_age_holds_a_set_for_it_or_for_its_own_least() {
+        let holds = |name: &str, max_age| find(name).unwrap().holds(max_age);
+        assert_eq!(holds("go-oidc-v2", Span::from_hours(2)), Span::from_hours(2));
+        assert_eq!(holds("jose4j", Span::from_mins(5)), Span::from_hours(1));
+        assert_eq!(holds("pyjwt", Span::from_hours(2)), Span::from_mins(5));
+    }
+
+    #[test]
     fn the_default_propagation_covers_every_row() {
-        let longest = TABLE.iter().map(|row| find(row.0).unwrap().holds()).max().unwrap();
-        assert!(longest + Span::from_mins(5) + Span::from_mins(1) <= crate::lifecycle::policy::PROPAGATION);
+        let max_age = Span::from_mins(5);
+        let longest = TABLE.iter().map(|row| find(row.0).unwrap().holds(max_age)).max().unwrap();
+        assert!(longest + max_age + Span::from_mins(1) <= crate::lifecycle::policy::PROPAGATION);
     }
 }

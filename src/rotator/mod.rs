@@ -5,6 +5,7 @@
 
 mod commit;
 mod effect;
+mod gauges;
 mod queue;
 mod run;
 
@@ -28,6 +29,7 @@ use crate::telemetry::Metrics;
 
 pub use commit::{Cause, CommitError, Committer};
 pub use effect::{EffectError, Effector};
+use gauges::Gauges;
 pub use queue::Wakes;
 pub use run::run;
 
@@ -55,6 +57,7 @@ pub struct Rotator {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     desks: HashMap<IssuerId, Mutex<Desk>>,
+    gauges: Gauges,
 }
 
 /// What is remembered of one issuer between ticks. Its lock is held for commits, never for effects.
@@ -107,7 +110,8 @@ impl Rotator {
         metrics: Arc<Metrics>,
     ) -> Self {
         let desks = places.iter().map(|(id, _)| (id.clone(), Mutex::default())).collect();
-        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks }
+        let gauges = Gauges::new(&places, &metrics);
+        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks, gauges }
     }
 
     /// What happens next to `issuer`, and what the rest waits for, as it stands now.
@@ -152,7 +156,10 @@ impl Rotator {
                 let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
                 let plan = place.state().issuer().plan(&place.settings.policy, outlook);
                 match plan.action {
-                    None => return Ok(plan.wake_at),
+                    None => {
+                        self.gauges.show(issuer, place, self.clock.now());
+                        return Ok(plan.wake_at);
+                    }
                     Some(due) => due,
                 }
             };
@@ -246,7 +253,7 @@ impl Rotator {
             published.map_err(|source| TickError::Publish { issuer: id.clone(), version, source })?;
         }
         crate::failpoint::failpoint("publish.out");
-        info!(issuer = %id, version = %version, "JWK Set published");
+        info!(issuer = %id, key_set = %version, "JWK Set published");
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 

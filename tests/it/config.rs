@@ -5,12 +5,15 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use jwksd::access::caller::TokenHash;
+use jwksd::access::grant::{Operation, Pattern};
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Config, ConfigErrors, GrantCaller, Issuer,
-    Listener, Log, Operation, Ring, Sealing, SelfVerify,
+    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Config, ConfigErrors, Issuer, Listener, Log,
+    Ring, Sealing, SelfVerify,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
+use jwksd::jose::jws::Typ;
 use jwksd::lifecycle::policy::{Policy, Rotation, Terms};
 use jwksd::lifecycle::schedule::{Blackout, Schedule};
 use jwksd::lifecycle::time::Span;
@@ -336,7 +339,7 @@ fn the_example_says_what_the_tree_holds() {
     issuer.directories = vec!["/srv/www".into()];
     issuer.rings.insert("es256".parse().unwrap(), ring);
     assert_eq!(config.issuers["main"], issuer);
-    assert_eq!(config.grants[0].caller, GrantCaller::Uid(1001));
+    assert_eq!(config.grants[0].caller, Pattern::Uid(1001));
     assert_eq!(config.grants[1].allow, BTreeSet::from(Operation::ADMIN));
 }
 
@@ -379,7 +382,7 @@ fn everything_that_can_be_said_is_kept() {
     assert_eq!(ring.policy.terms().rotation, Rotation::Schedule(Schedule::new("0 3 1 * *").unwrap()));
     assert_eq!(ring.policy.terms().blackouts, [Blackout::Recurring { opens, lasts: Span::from_hours(64) }]);
     assert_eq!((ring.self_verify, ring.typ.as_str(), ring.raw_signatures), (SelfVerify::Always, "at+jwt", false));
-    let GrantCaller::TokenSha256(hash) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
+    let Pattern::Token(TokenHash(hash)) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
     assert_eq!(hash[..2], [0x00, 0xff]);
 }
 
@@ -395,4 +398,51 @@ fn a_file_that_is_not_there_is_named() {
 fn no_message_repeats_what_may_be_a_secret() {
     let kept = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config_errors.txt")).unwrap();
     assert!(!kept.contains("hunter2"));
+}
+
+#[test]
+fn a_typ_of_the_configuration_is_one_that_tokens_can_carry() {
+    for typ in ["JWT", "at+jwt", "application/x.y_z-1", &"x".repeat(64), "", "a b", "a&b", "é", &"x".repeat(65)] {
+        let ring = format!("backend = \"soft\"\ntyp = {typ:?}\n");
+        let accepted = Config::parse(&GOOD.replacen(RING, &ring, 1), "jwksd.toml").is_ok();
+        assert_eq!(accepted, typ.parse::<Typ>().is_ok(), "{typ:?}");
+    }
+}
+
+#[test]
+fn whatever_is_done_to_the_example_somebody_says_what_is_wrong() {
+    let (_, text) = example();
+    let lines: Vec<&str> = text.lines().collect();
+    let wrong = [
+        "5",
+        "\"\"",
+        "\"x\"",
+        "true",
+        "[]",
+        "[5]",
+        "{}",
+        "{ x = 1 }",
+        "2026-01-01",
+        "1.5",
+        "[[\"x\"]]",
+        "\"0s\"",
+        "-1",
+        "nan",
+    ];
+    for (number, line) in lines.iter().enumerate() {
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', ' '])) else { continue };
+        let replaced = wrong.iter().map(|value| format!("{key} = {value}"));
+        for new in
+            replaced.chain(["".to_owned(), key.to_owned(), format!("{line}\n{line}"), format!("{line}\nx{line}")])
+        {
+            let mut spoiled = lines.clone();
+            spoiled[number] = &new;
+            if let Err(errors) = Config::parse(&spoiled.join("\n"), "jwksd.toml") {
+                let ConfigErrors::Faults(faults) = &errors else { panic!("{errors}") };
+                assert!(!faults.is_empty() && !errors.to_string().contains("please report"), "{new}: {errors}");
+                let lines: Vec<usize> = faults.iter().map(|fault| fault.line.unwrap_or(0)).collect();
+                assert!(lines.is_sorted(), "{new}: {errors}");
+            }
+        }
+    }
 }

@@ -10,5 +10,6 @@
 
 mod backends;
 mod config;
+mod lifecycle;
 mod stores;
 mod support;

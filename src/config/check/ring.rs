@@ -72,7 +72,7 @@ pub(super) fn ring(
         drain: drain.as_ref().map(Spanned::span),
         retention: retention.as_ref().map(Spanned::span),
     };
-    let slowest = around.verifiers.iter().max_by_key(|profile| profile.holds());
+    let slowest = around.verifiers.iter().max_by_key(|profile| profile.holds(around.jwks_max_age));
     let token_lifetime_max = faults.nonzero(token_lifetime_max, policy::TOKEN_LIFETIME_MAX);
     let mut terms = Terms {
         rotation: rotation(active_period, schedule, faults),
@@ -82,7 +82,7 @@ pub(super) fn ring(
         token_lifetime_max,
         skew: around.skew,
         jwks_max_age: around.jwks_max_age,
-        verifier_cache: slowest.map(Profile::holds).unwrap_or_default(),
+        verifier_cache: slowest.map(|profile| profile.holds(around.jwks_max_age)).unwrap_or_default(),
         drain: plain(drain).unwrap_or(policy::DRAIN),
         retention: Span::ZERO,
         sign_deadline: deadline.unwrap_or(policy::SIGN_DEADLINE),

@@ -1,0 +1,10 @@
+//! The rules of the key lifecycle, one sentence each, on the pure core alone.
+
+mod bootstrap;
+mod compromise;
+mod promises;
+mod refusals;
+mod rig;
+mod rotation;
+mod sets;
+mod waking;
