@@ -14,6 +14,7 @@ use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
 use crate::server::listen::BindError;
 use crate::store::StoreError;
+use crate::telemetry::LoggingError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
 #[derive(Debug, Error)]
@@ -156,6 +157,9 @@ pub enum AppError {
         #[source]
         source: BackendError,
     },
+    /// Logging can't begin.
+    #[error("logging")]
+    Logging(#[source] LoggingError),
     /// The operating system failed us.
     #[error("{doing}")]
     System {
