@@ -12,7 +12,9 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
+use crate::server::listen::BindError;
 use crate::store::StoreError;
+use crate::telemetry::LoggingError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
 #[derive(Debug, Error)]
@@ -120,7 +122,7 @@ pub enum AppError {
         listener: &'static str,
         /// Why.
         #[source]
-        source: io::Error,
+        source: BindError,
     },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
@@ -155,6 +157,9 @@ pub enum AppError {
         #[source]
         source: BackendError,
     },
+    /// Logging can't begin.
+    #[error("logging")]
+    Logging(#[source] LoggingError),
     /// The operating system failed us.
     #[error("{doing}")]
     System {

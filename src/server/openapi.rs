@@ -1,0 +1,26 @@
+//! The OpenAPI 3.1 documents, made from the very types that are read and written.
+
+use utoipa::OpenApi;
+
+use super::sign::endpoints;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "jwksd signing API",
+        description = "Has tokens signed by the keys of jwksd. Errors are RFC 9457 problems with a stable `code`.",
+    ),
+    paths(endpoints::jwt, endpoints::jwt_batch, endpoints::signer, endpoints::signature)
+)]
+struct Signing;
+
+/// The document of the signing listener, as JSON.
+#[must_use]
+pub fn signing() -> String {
+    text(Signing::openapi())
+}
+
+fn text(document: utoipa::openapi::OpenApi) -> String {
+    // Only strings, numbers and maps with text keys are in it.
+    document.to_pretty_json().unwrap_or_default() + "\n"
+}
