@@ -12,5 +12,6 @@ mod backends;
 mod cli;
 mod config;
 mod lifecycle;
+mod rotator;
 mod stores;
 mod support;
