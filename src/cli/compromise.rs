@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::args;
-use super::client::{Answer, Client, ClientError};
+use super::client::{Answer, Client, ClientError, escaped};
 use super::context::{Context, Format};
 use super::failure::Failure;
 use super::keys::{is_standby, name, state};
@@ -34,9 +34,9 @@ pub fn compromise(args: &args::Compromise, context: Context<'_>) -> Result<(), F
         let keys: Keys = client.get(&format!("/v1/issuers/{issuer}/keys"))?.read()?;
         confirm(&question(&keys, &request, context.now()))?;
     }
-    let path = format!("/v1/issuers/{issuer}/compromise");
-    let answer = client.post(&path, &request)?;
-    let answer = settled(&client, &path, &request, answer, context.format)?;
+    let answer = client.post(&format!("/v1/issuers/{issuer}/compromise"), &request)?;
+    let report = format!("/v1/issuers/{issuer}/compromised/{}", escaped(kid.as_str()));
+    let answer = settled(&client, &report, answer, context.format)?;
     context.show(&answer, render)
 }
 
@@ -87,14 +87,8 @@ fn outlook(keys: &Keys, key: &Key, request: &CompromiseRequest, now: Timestamp) 
     }
 }
 
-/// Asks again, which is harmless, until nothing is left to be waited for, or for some seconds.
-fn settled(
-    client: &Client,
-    path: &str,
-    request: &CompromiseRequest,
-    mut answer: Answer,
-    format: Format,
-) -> Result<Answer, ClientError> {
+/// Looks again until nothing is left to be waited for, or for some seconds.
+fn settled(client: &Client, path: &str, mut answer: Answer, format: Format) -> Result<Answer, ClientError> {
     for n in 0..TRIES {
         // An answer that is not readable was still an answer: it must not be lost for a program.
         match answer.read::<CompromiseReport>() {
@@ -106,7 +100,7 @@ fn settled(
             output::say("Declared. Waiting some seconds for what follows from it ...");
         }
         thread::sleep(PAUSE);
-        match client.post(path, request) {
+        match client.get(path) {
             Ok(newer) => answer = newer,
             // The declaration stands. What became of it is told by the answer that we have.
             Err(_) => return Ok(answer),
@@ -217,6 +211,9 @@ fn forgetting(report: &CompromiseReport, now: Timestamp) -> String {
             None => Cell::styled(BAD, when),
         };
         table.row([verifier.as_str().into(), when]);
+    }
+    if report.withdrawal_seen_at.is_none() {
+        return format!("{}\n  No moment is known before the set without the key is published.\n", table.render());
     }
     format!("{}\n{}\n", table.render(), verdict(&report.verifiers, now))
 }

@@ -9,6 +9,7 @@ use jwksd::audit::verify::Report;
 use jwksd::audit::{Anchor, Digest, Ledger, Tail};
 use jwksd::backend::Probe;
 use jwksd::cli::keys::Scope;
+use jwksd::cli::plan::Extent;
 use jwksd::cli::{audit, backend, banner, check_config, compromise, daemon, import, keys, plan, rotate, status};
 use jwksd::config::Config;
 use jwksd::ids::{BackendId, CommitId, IssuerId, Revision, RingName};
@@ -57,8 +58,13 @@ fn answers_read_well() {
         book.page(name, &status::render_whoami(&answer(name)));
     }
     for name in ["plan: waiting", "plan: due, not propagated", "plan: in trouble"] {
-        book.page(name, &plan::render(&answer(name)));
+        book.page(name, &plan::render(&answer(name), Extent::Nearest));
     }
+    let mut long: api::Plan = answer("plan: waiting");
+    long.forecast = long.forecast.into_iter().cycle().take(30).collect();
+    let rows = |extent| plan::render(&long, extent).matches("its time has come").count();
+    assert_eq!((rows(Extent::Nearest), rows(Extent::All)), (24, 30));
+    assert!(plan::render(&long, Extent::Nearest).contains("And 6 more until 2027-03-20T03:00:00Z"));
     let all: api::Keys = answer("keys");
     book.page("keys", &keys::render(&all, now(), Scope::Present));
     book.page("keys --all", &keys::render(&all, now(), Scope::All));
