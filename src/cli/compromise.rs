@@ -12,6 +12,7 @@ use super::moment::moment;
 use super::output;
 use super::paint::{BAD, DOUBTFUL, GOOD, TITLE, paint, tame};
 use super::table::{Cell, Table};
+use crate::ids::IssuerId;
 use crate::lifecycle::time::Timestamp;
 use crate::server::api::{CompromiseReport, CompromiseRequest, Forgetting, Key, KeyState, Keys, PrivateHalf};
 
@@ -31,8 +32,13 @@ pub fn compromise(args: &args::Compromise, context: Context<'_>) -> Result<(), F
         if !output::is_attended() {
             return Err(Failure::Usage("nobody is there to confirm; without a terminal this takes --yes".to_owned()));
         }
-        let keys: Keys = client.get(&format!("/v1/issuers/{issuer}/keys"))?.read()?;
-        confirm(&question(&keys, &request, context.now()))?;
+        let keys = match client.get(&format!("/v1/issuers/{issuer}/keys")) {
+            Ok(answer) => Some(answer.read()?),
+            // Who may declare a compromise may not be one who may look.
+            Err(ClientError::Refused(problem)) if problem.status == 403 => None,
+            Err(error) => return Err(error.into()),
+        };
+        confirm(&question(issuer, keys.as_ref(), &request, context.now()))?;
     }
     let answer = client.post(&format!("/v1/issuers/{issuer}/compromise"), &request)?;
     let report = format!("/v1/issuers/{issuer}/compromised/{}", escaped(kid.as_str()));
@@ -48,24 +54,34 @@ fn confirm(question: &str) -> Result<(), Failure> {
     }
 }
 
-/// What the operator is asked, and what would come of it.
+/// What the operator is asked, and what would come of it, as far as `keys` are known.
 #[must_use]
-pub fn question(keys: &Keys, request: &CompromiseRequest, now: Timestamp) -> String {
-    let key = keys.keys.iter().find(|key| key.kid.as_deref() == Some(request.kid.as_str()));
-    let (what, outlook) = match key {
-        Some(key) => (format!("{}, {}", name(key), state(key, now).1), outlook(keys, key, request, now)),
-        None => {
-            ("not a key of this issuer".to_owned(), paint(DOUBTFUL, "The daemon will say that it does not know it."))
-        }
+pub fn question(issuer: &IssuerId, keys: Option<&Keys>, request: &CompromiseRequest, now: Timestamp) -> String {
+    let (what, outlook) = match keys {
+        Some(keys) => prospect(keys, request, now),
+        None => (String::new(), paint(DOUBTFUL, "No grant lets you see whether a standby is ready.")),
     };
     format!(
-        "Declare this key compromised?\n\n  {} of {}: {}\n\nIt leaves the JWK Set, its private half is destroyed, and \
+        "Declare this key compromised?\n\n  {} of {}{what}\n\nIt leaves the JWK Set, its private half is destroyed, and \
          its tokens will be rejected.\n{outlook}\n{}",
         paint(TITLE, tame(&request.kid)),
-        paint(TITLE, tame(&keys.issuer)),
-        tame(&what),
+        paint(TITLE, issuer),
         paint(BAD, "This can't be undone.")
     )
+}
+
+/// What the key is, and what would come of it.
+fn prospect(keys: &Keys, request: &CompromiseRequest, now: Timestamp) -> (String, String) {
+    match keys.keys.iter().find(|key| key.kid.as_deref() == Some(request.kid.as_str())) {
+        Some(key) => {
+            let what = tame(&format!(": {}, {}", name(key), state(key, now).1));
+            (what, outlook(keys, key, request, now))
+        }
+        None => {
+            let unknown = paint(DOUBTFUL, "The daemon will say that it does not know it.");
+            (": not a key of this issuer".to_owned(), unknown)
+        }
+    }
 }
 
 /// Whether signing goes on without the key.
