@@ -158,9 +158,9 @@ pub struct Daemon {
 pub struct Plan {
     /// Only this issuer
     pub issuer: Option<IssuerId>,
-    /// How far to look ahead, such as 90d or 1y
-    #[arg(long = "for", value_name = "DURATION", value_parser = when::horizon, default_value = "90d")]
-    pub horizon: Span,
+    /// How far to look ahead, such as 90d or 1y, and to list all of it; else the nearest steps of the coming year
+    #[arg(long = "for", value_name = "DURATION", value_parser = when::horizon)]
+    pub horizon: Option<Span>,
     /// Which daemon.
     #[command(flatten)]
     pub daemon: Daemon,
@@ -262,9 +262,10 @@ pub enum Audit {
     },
     /// Print the newest records
     Tail {
-        /// How many
+        /// How many, up to 1000
         #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20)]
-        lines: usize,
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+        lines: u16,
         /// Which daemon.
         #[command(flatten)]
         daemon: Daemon,

@@ -29,8 +29,8 @@ fn check(directory: &Path, report: Result<Report, Fault>, context: Context<'_>) 
     context.tell(&as_json(&report), |_| render_report(directory, &report))
 }
 
-fn tail(lines: usize, daemon: &Daemon, context: Context<'_>) -> Result<(), Failure> {
-    let answer = Client::new(daemon)?.get(&format!("/v1/audit?last={lines}"))?;
+fn tail(lines: u16, daemon: &Daemon, context: Context<'_>) -> Result<(), Failure> {
+    let answer = Client::new(daemon)?.get(&format!("/v1/audit?limit={lines}"))?;
     context.show(&answer, |page: &AuditPage, _| render_records(&page.records))
 }
 

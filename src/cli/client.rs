@@ -106,6 +106,7 @@ impl ClientError {
             Self::Token { .. } | Self::TokenForm(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Silent { .. } | Self::Foreign { .. } => Exit::Unreachable,
             Self::Unknown { .. } => Exit::Unknown,
+            Self::Refused(problem) if problem.code == OUTCOME_UNKNOWN => Exit::Unknown,
             Self::Refused(problem) if problem.status == 404 => Exit::NotFound,
             Self::Refused(_) | Self::Unreadable(_) => Exit::Refused,
         }
@@ -123,9 +124,10 @@ impl ClientError {
                  (jwksd dev: 127.0.0.1:8082)",
             ),
             Self::Silent { .. } => Some("the daemon's log says what it is busy with"),
-            Self::Unknown { .. } => Some("look with `jwksd keys` and `jwksd plan` before you repeat it"),
+            Self::Unknown { .. } => Some(LOOK_FIRST),
             Self::Foreign { .. } => Some("is this the admin listener, and not the one for verifiers or signing?"),
             Self::Unreadable(_) => Some("daemon and client differ in version; --json prints the answer as it is"),
+            Self::Refused(problem) if problem.code == OUTCOME_UNKNOWN => Some(LOOK_FIRST),
             Self::Refused(problem) if problem.status == 401 => {
                 Some("show a token with --token-file, or run this as a user that a grant names")
             }
@@ -171,6 +173,14 @@ impl Client {
         self.ask(Method::POST, path, body.into())
     }
 
+    /// Asks for something to be taken away, once.
+    ///
+    /// # Errors
+    /// As for [`Client::post`].
+    pub fn delete(&self, path: &str) -> Result<Answer, ClientError> {
+        self.ask(Method::DELETE, path, Bytes::new())
+    }
+
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ClientError> {
         let changes = method != Method::GET;
         let request = self.request(method, path, body);
@@ -208,6 +218,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+        let has_body = !body.is_empty();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().expect("invariant: paths are made of names, numbers and escaped kids");
@@ -218,7 +229,9 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(HOST, host.unwrap_or_else(|| HeaderValue::from_static("localhost")));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if has_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("jwksd/", env!("CARGO_PKG_VERSION"))));
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
@@ -243,10 +256,10 @@ impl Answer {
     }
 }
 
-/// A text as one segment of a path.
+/// A text as one segment of a path. Points are escaped too: a kid may consist of nothing else.
 #[must_use]
 pub fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
@@ -273,6 +286,9 @@ fn read_token(path: &Path) -> Result<HeaderValue, ClientError> {
     Ok(header)
 }
 
+/// The daemon's word for a change of which it does not know whether it was made.
+const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+const LOOK_FIRST: &str = "look with `jwksd keys` and `jwksd plan` before you repeat it";
 /// A daemon that is there is there at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The daemon itself gives up after a minute, and says so.

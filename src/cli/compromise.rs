@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::args;
-use super::client::{Answer, Client, ClientError};
+use super::client::{Answer, Client, ClientError, escaped};
 use super::context::{Context, Format};
 use super::failure::Failure;
 use super::keys::{is_standby, name, state};
@@ -12,6 +12,7 @@ use super::moment::moment;
 use super::output;
 use super::paint::{BAD, DOUBTFUL, GOOD, TITLE, paint, tame};
 use super::table::{Cell, Table};
+use crate::ids::IssuerId;
 use crate::lifecycle::time::Timestamp;
 use crate::server::api::{CompromiseReport, CompromiseRequest, Forgetting, Key, KeyState, Keys, PrivateHalf};
 
@@ -31,12 +32,17 @@ pub fn compromise(args: &args::Compromise, context: Context<'_>) -> Result<(), F
         if !output::is_attended() {
             return Err(Failure::Usage("nobody is there to confirm; without a terminal this takes --yes".to_owned()));
         }
-        let keys: Keys = client.get(&format!("/v1/issuers/{issuer}/keys"))?.read()?;
-        confirm(&question(&keys, &request, context.now()))?;
+        let keys = match client.get(&format!("/v1/issuers/{issuer}/keys")) {
+            Ok(answer) => Some(answer.read()?),
+            // Who may declare a compromise may not be one who may look.
+            Err(ClientError::Refused(problem)) if problem.status == 403 => None,
+            Err(error) => return Err(error.into()),
+        };
+        confirm(&question(issuer, keys.as_ref(), &request, context.now()))?;
     }
-    let path = format!("/v1/issuers/{issuer}/compromise");
-    let answer = client.post(&path, &request)?;
-    let answer = settled(&client, &path, &request, answer, context.format)?;
+    let answer = client.post(&format!("/v1/issuers/{issuer}/compromise"), &request)?;
+    let report = format!("/v1/issuers/{issuer}/compromised/{}", escaped(kid.as_str()));
+    let answer = settled(&client, &report, answer, context.format)?;
     context.show(&answer, render)
 }
 
@@ -48,24 +54,34 @@ fn confirm(question: &str) -> Result<(), Failure> {
     }
 }
 
-/// What the operator is asked, and what would come of it.
+/// What the operator is asked, and what would come of it, as far as `keys` are known.
 #[must_use]
-pub fn question(keys: &Keys, request: &CompromiseRequest, now: Timestamp) -> String {
-    let key = keys.keys.iter().find(|key| key.kid.as_deref() == Some(request.kid.as_str()));
-    let (what, outlook) = match key {
-        Some(key) => (format!("{}, {}", name(key), state(key, now).1), outlook(keys, key, request, now)),
-        None => {
-            ("not a key of this issuer".to_owned(), paint(DOUBTFUL, "The daemon will say that it does not know it."))
-        }
+pub fn question(issuer: &IssuerId, keys: Option<&Keys>, request: &CompromiseRequest, now: Timestamp) -> String {
+    let (what, outlook) = match keys {
+        Some(keys) => prospect(keys, request, now),
+        None => (String::new(), paint(DOUBTFUL, "No grant lets you see whether a standby is ready.")),
     };
     format!(
-        "Declare this key compromised?\n\n  {} of {}: {}\n\nIt leaves the JWK Set, its private half is destroyed, and \
+        "Declare this key compromised?\n\n  {} of {}{what}\n\nIt leaves the JWK Set, its private half is destroyed, and \
          its tokens will be rejected.\n{outlook}\n{}",
         paint(TITLE, tame(&request.kid)),
-        paint(TITLE, tame(&keys.issuer)),
-        tame(&what),
+        paint(TITLE, issuer),
         paint(BAD, "This can't be undone.")
     )
+}
+
+/// What the key is, and what would come of it.
+fn prospect(keys: &Keys, request: &CompromiseRequest, now: Timestamp) -> (String, String) {
+    match keys.keys.iter().find(|key| key.kid.as_deref() == Some(request.kid.as_str())) {
+        Some(key) => {
+            let what = tame(&format!(": {}, {}", name(key), state(key, now).1));
+            (what, outlook(keys, key, request, now))
+        }
+        None => {
+            let unknown = paint(DOUBTFUL, "The daemon will say that it does not know it.");
+            (": not a key of this issuer".to_owned(), unknown)
+        }
+    }
 }
 
 /// Whether signing goes on without the key.
@@ -87,14 +103,8 @@ fn outlook(keys: &Keys, key: &Key, request: &CompromiseRequest, now: Timestamp) 
     }
 }
 
-/// Asks again, which is harmless, until nothing is left to be waited for, or for some seconds.
-fn settled(
-    client: &Client,
-    path: &str,
-    request: &CompromiseRequest,
-    mut answer: Answer,
-    format: Format,
-) -> Result<Answer, ClientError> {
+/// Looks again until nothing is left to be waited for, or for some seconds.
+fn settled(client: &Client, path: &str, mut answer: Answer, format: Format) -> Result<Answer, ClientError> {
     for n in 0..TRIES {
         // An answer that is not readable was still an answer: it must not be lost for a program.
         match answer.read::<CompromiseReport>() {
@@ -106,7 +116,7 @@ fn settled(
             output::say("Declared. Waiting some seconds for what follows from it ...");
         }
         thread::sleep(PAUSE);
-        match client.post(path, request) {
+        match client.get(path) {
             Ok(newer) => answer = newer,
             // The declaration stands. What became of it is told by the answer that we have.
             Err(_) => return Ok(answer),
@@ -217,6 +227,9 @@ fn forgetting(report: &CompromiseReport, now: Timestamp) -> String {
             None => Cell::styled(BAD, when),
         };
         table.row([verifier.as_str().into(), when]);
+    }
+    if report.withdrawal_seen_at.is_none() {
+        return format!("{}\n  No moment is known before the set without the key is published.\n", table.render());
     }
     format!("{}\n{}\n", table.render(), verdict(&report.verifiers, now))
 }

@@ -33,8 +33,8 @@ pub fn import(args: &args::Import, context: Context<'_>) -> Result<(), Failure> 
 /// Has an imported key withdrawn.
 pub fn withdraw(args: &args::Withdraw, context: Context<'_>) -> Result<(), Failure> {
     let args::Withdraw { issuer, kid, daemon } = args;
-    let path = format!("/v1/issuers/{issuer}/imported/{}/withdraw", escaped(kid.as_str()));
-    let answer = Client::new(daemon)?.post(&path, &serde_json::Map::new())?;
+    let path = format!("/v1/issuers/{issuer}/imported/{}", escaped(kid.as_str()));
+    let answer = Client::new(daemon)?.delete(&path)?;
     context.show(&answer, |report, _| render_withdrawal(report))
 }
 

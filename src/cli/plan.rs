@@ -8,22 +8,25 @@ use super::failure::Failure;
 use super::moment::{absolute, moment, relative, rough};
 use super::paint::{BAD, COMING, DOUBTFUL, GOOD, PLAIN, TITLE, paint, tame};
 use super::table::{Cell, Table, WIDTH, wrap};
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{Span, Timestamp};
 use crate::server::api::{Foreseen, NextVersion, Plan, Plans, WaitFor, Waiting};
 
 /// Asks for the plan of one issuer, or of all.
 pub fn plan(args: &args::Plan, context: Context<'_>) -> Result<(), Failure> {
     let client = Client::new(&args.daemon)?;
-    let horizon = args.horizon;
+    let (horizon, extent) = match args.horizon {
+        Some(horizon) => (horizon, Extent::All),
+        None => (Span::from_days(365), Extent::Nearest),
+    };
     match &args.issuer {
         Some(issuer) => {
             let answer = client.get(&format!("/v1/issuers/{issuer}/plan?for={horizon}"))?;
-            context.show(&answer, |plan: &Plan, _| render(plan))
+            context.show(&answer, |plan: &Plan, _| render(plan, extent))
         }
         None => {
             let answer = client.get(&format!("/v1/plan?for={horizon}"))?;
             context.show(&answer, |plans: &Plans, _| {
-                let texts: Vec<String> = plans.plans.iter().map(render).collect();
+                let texts: Vec<String> = plans.plans.iter().map(|plan| render(plan, extent)).collect();
                 if texts.is_empty() { NO_ISSUER.to_owned() } else { texts.join("\n") }
             })
         }
@@ -35,7 +38,7 @@ pub const NO_ISSUER: &str = "There is no issuer that you may read; `jwksd whoami
 
 /// The plan of one issuer, by the daemon's own clock.
 #[must_use]
-pub fn render(plan: &Plan) -> String {
+pub fn render(plan: &Plan, extent: Extent) -> String {
     let now = plan.now.0;
     let mut text = format!("{}, {}\n\n", paint(TITLE, tame(&plan.issuer)), absolute(now));
     text.push_str(&format!("  {}\n", present(plan)));
@@ -47,7 +50,7 @@ pub fn render(plan: &Plan) -> String {
         text.push_str(&waiting(&plan.waiting, now));
     }
     text.push('\n');
-    text.push_str(&forecast(&plan.forecast, plan.forecast_until.0, now));
+    text.push_str(&forecast(plan, extent));
     text
 }
 
@@ -95,13 +98,34 @@ fn waiting(waiting: &[Waiting], now: Timestamp) -> String {
     table.render()
 }
 
-fn forecast(foreseen: &[Foreseen], until: Timestamp, now: Timestamp) -> String {
-    if foreseen.is_empty() {
+fn forecast(plan: &Plan, extent: Extent) -> String {
+    let (now, until) = (plan.now.0, plan.forecast_until.0);
+    let shown = match extent {
+        Extent::All => plan.forecast.len(),
+        Extent::Nearest => NEAREST,
+    };
+    if plan.forecast.is_empty() {
         return format!("  Nothing is foreseen until {}.\n", absolute(until));
     }
     let mut table = Table::new(["FORESEEN", "", "WHAT", "WHY"]).indented(2);
-    for Foreseen { at, action: what, reason: why } in foreseen {
+    for Foreseen { at, action: what, reason: why } in plan.forecast.iter().take(shown) {
         table.row([absolute(at.0).into(), relative(at.0, now).into(), action(what).into(), reason(*why).into()]);
     }
-    format!("{}\n  As far as {}, if everything succeeds at once.\n", table.render(), absolute(until))
+    let rest = match plan.forecast.len().saturating_sub(shown) {
+        0 => format!("As far as {}, if everything succeeds at once.", absolute(until)),
+        rest => format!("And {rest} more until {}; --for lists all.", absolute(until)),
+    };
+    format!("{}\n  {rest}\n", table.render())
 }
+
+/// How much of a forecast is worth a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What comes next.
+    Nearest,
+    /// Everything.
+    All,
+}
+
+/// A screen's worth.
+const NEAREST: usize = 24;

@@ -44,6 +44,7 @@ fn every_complaint_says_what_to_do_and_has_its_exit_code() {
     answered("not allowed", &rotate, problem(403, "forbidden", "uid:1003 may not rotate main/es256"));
     answered("conflict", &rotate, problem(409, "rotation_under_way", "main/es256 is rotating already"));
     answered("broken", &rotate, problem(503, "store_unavailable", "the store did not take the change"));
+    answered("slow", &rotate, problem(503, "outcome_unknown", "it takes longer than expected and goes on"));
     answered("another server", &keys, Reply::Json(404, "404 page not found".to_owned()));
     answered("another version", &keys, Reply::Json(200, r#"{"hello":"world"}"#.to_owned()));
     answered("silence after a question", &keys, Reply::Silence);
@@ -137,7 +138,7 @@ fn a_status_that_is_not_ready_is_an_exit_code() {
 }
 
 #[test]
-fn a_compromise_is_asked_again_until_it_is_over() {
+fn a_compromise_is_watched_until_it_is_over() {
     let report = |is_over: bool| {
         let mut report = json!({"issuer": "main", "ring": "es256", "kid": KID, "reason": "leaked", "revision": 2,
             "declared_at": "2026-12-20T03:00:00Z", "jwk_set_version": 2, "verifiers": [], "private_half": "held",
@@ -154,10 +155,28 @@ fn a_compromise_is_asked_again_until_it_is_over() {
     let (output, asked) = ask(&arguments, vec![report(false), report(true)]);
     assert_eq!((code(&output), asked.len()), (0, 2));
     assert!(stdout(&output).contains("destroyed") && !stdout(&output).contains("Not over yet"));
-    for asked in asked {
-        assert_eq!(asked.line, "POST /v1/issuers/main/compromise HTTP/1.1");
-        let body: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
-        assert_eq!(body, json!({"kid": KID, "reason": "leaked", "activate_unpropagated": false}));
+    assert_eq!(asked[0].line, "POST /v1/issuers/main/compromise HTTP/1.1");
+    let body: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
+    assert_eq!(body, json!({"kid": KID, "reason": "leaked", "activate_unpropagated": false}));
+    assert_eq!(asked[1].line, format!("GET /v1/issuers/main/compromised/{KID} HTTP/1.1"));
+}
+
+#[test]
+fn every_command_asks_for_what_it_says() {
+    let cases: [(&[&str], &str); 9] = [
+        (&["status"], "GET /v1/status"),
+        (&["whoami"], "GET /v1/whoami"),
+        (&["plan"], "GET /v1/plan?for=365d"),
+        (&["plan", "main", "--for", "90m"], "GET /v1/issuers/main/plan?for=1h30m"),
+        (&["audit", "tail", "-n5"], "GET /v1/audit?limit=5"),
+        (&["rotate", "main", "es256", "--reason", "drill"], "POST /v1/issuers/main/rings/es256/rotate"),
+        (&["withdraw", "main", "../a?b#c%"], "DELETE /v1/issuers/main/imported/%2E%2E%2Fa%3Fb%23c%25"),
+        (&["withdraw", "main", KID], "DELETE /v1/issuers/main/imported/-x7Vb1nM4cL9kJ2hG5fD8sA3pO6iU0yT7rE4wQ1zX9v"),
+        (&["keys", "main", "--all"], "GET /v1/issuers/main/keys"),
+    ];
+    for (arguments, expected) in cases {
+        let (output, asked) = ask(arguments, vec![problem(403, "not_granted", "no grant lets you do this here")]);
+        assert_eq!((code(&output), asked[0].line.as_str()), (1, format!("{expected} HTTP/1.1").as_str()));
     }
 }
 

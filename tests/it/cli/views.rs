@@ -9,6 +9,7 @@ use jwksd::audit::verify::Report;
 use jwksd::audit::{Anchor, Digest, Ledger, Tail};
 use jwksd::backend::Probe;
 use jwksd::cli::keys::Scope;
+use jwksd::cli::plan::Extent;
 use jwksd::cli::{audit, backend, banner, check_config, compromise, daemon, import, keys, plan, rotate, status};
 use jwksd::config::Config;
 use jwksd::ids::{BackendId, CommitId, IssuerId, Revision, RingName};
@@ -57,8 +58,13 @@ fn answers_read_well() {
         book.page(name, &status::render_whoami(&answer(name)));
     }
     for name in ["plan: waiting", "plan: due, not propagated", "plan: in trouble"] {
-        book.page(name, &plan::render(&answer(name)));
+        book.page(name, &plan::render(&answer(name), Extent::Nearest));
     }
+    let mut long: api::Plan = answer("plan: waiting");
+    long.forecast = long.forecast.into_iter().cycle().take(30).collect();
+    let rows = |extent| plan::render(&long, extent).matches("its time has come").count();
+    assert_eq!((rows(Extent::Nearest), rows(Extent::All)), (24, 30));
+    assert!(plan::render(&long, Extent::Nearest).contains("And 6 more until 2027-03-20T03:00:00Z"));
     let all: api::Keys = answer("keys");
     book.page("keys", &keys::render(&all, now(), Scope::Present));
     book.page("keys --all", &keys::render(&all, now(), Scope::All));
@@ -76,6 +82,7 @@ fn answers_read_well() {
 #[test]
 fn at_three_in_the_morning_every_line_counts() {
     let mut book = Book::default();
+    let main = IssuerId::new("main").unwrap();
     let keys: api::Keys = answer("keys");
     let request = |kid: &str, activate_unpropagated| api::CompromiseRequest {
         kid: kid.to_owned(),
@@ -83,13 +90,21 @@ fn at_three_in_the_morning_every_line_counts() {
         activate_unpropagated,
     };
     let signer = "Qk8r0pYv2m5wT1sZ7uXc3bN6aL9dF4gH8jE0iR2oP5q";
-    book.page("question: a standby is ready", &compromise::question(&keys, &request(signer, false), now()));
+    book.page(
+        "question: a standby is ready",
+        &compromise::question(&main, Some(&keys), &request(signer, false), now()),
+    );
     let early = now() - Span::from_days(40);
-    book.page("question: no standby", &compromise::question(&keys, &request(signer, false), early));
-    book.page("question: no standby, unpropagated", &compromise::question(&keys, &request(signer, true), early));
+    book.page("question: no standby", &compromise::question(&main, Some(&keys), &request(signer, false), early));
+    book.page(
+        "question: no standby, unpropagated",
+        &compromise::question(&main, Some(&keys), &request(signer, true), early),
+    );
     let old = "-x7Vb1nM4cL9kJ2hG5fD8sA3pO6iU0yT7rE4wQ1zX9v";
-    book.page("question: not the signer", &compromise::question(&keys, &request(old, false), now()));
-    book.page("question: not a key", &compromise::question(&keys, &request("typo", false), now()));
+    book.page("question: not the signer", &compromise::question(&main, Some(&keys), &request(old, false), now()));
+    book.page("question: not a key", &compromise::question(&main, Some(&keys), &request("typo", false), now()));
+    let blind = compromise::question(&main, None, &request(signer, false), now());
+    book.page("question: not allowed to look", &blind);
     for name in [
         "compromise: over",
         "compromise: verifiers still hold it",
