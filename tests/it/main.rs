@@ -10,6 +10,7 @@
 
 mod backends;
 mod config;
+mod http;
 mod lifecycle;
 mod stores;
 mod support;
