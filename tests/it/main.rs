@@ -11,5 +11,6 @@
 mod backends;
 mod config;
 mod lifecycle;
+mod process;
 mod stores;
 mod support;
