@@ -9,6 +9,7 @@
 )]
 
 mod backends;
+mod cli;
 mod config;
 mod lifecycle;
 mod process;
