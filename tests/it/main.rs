@@ -11,6 +11,7 @@
 mod backends;
 mod cli;
 mod config;
+mod http;
 mod lifecycle;
 mod process;
 mod stores;
