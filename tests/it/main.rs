@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod http;
 mod lifecycle;
+mod process;
 mod rotator;
 mod stores;
 mod support;
