@@ -28,9 +28,11 @@ use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
 use crate::ids::IssuerId;
 use crate::lifecycle::adopt::adoptions;
+use crate::lifecycle::policy::SKEW;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator};
+use crate::server::health::Health;
 use crate::server::listen::ConnectionMetrics;
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
@@ -53,6 +55,7 @@ pub struct App {
     connections: ConnectionMetrics,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
+    health: Arc<Health>,
 }
 
 impl App {
@@ -88,7 +91,10 @@ impl App {
         let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
         let signer = Signer::new(Arc::clone(&places), backends, signature_log, Arc::clone(&clock));
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
-        let app = Self { config, audit, clock, connections, rotator, signer };
+        let skew = config.issuers.values().map(|issuer| issuer.skew).min().unwrap_or(SKEW);
+        let metrics = Arc::clone(&rotator.metrics);
+        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics, skew));
+        let app = Self { config, audit, clock, connections, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
@@ -131,6 +137,7 @@ impl App {
             Some(part) = parts.join_next() => Err(AppError::PartEnded(part.unwrap_or("background task"))),
         };
         info!("daemon stopping");
+        self.health.drain();
         drop(stopped);
         drop(stopping);
         while parts.join_next().await.is_some() {}
