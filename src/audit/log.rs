@@ -96,6 +96,12 @@ impl Audit {
         }
     }
 
+    /// Whether the last write failed: what is not yet on disk is not being acknowledged.
+    #[must_use]
+    pub fn is_impaired(&self) -> bool {
+        self.inner.is_impaired.load(Ordering::Acquire)
+    }
+
     /// Ends the present segment and begins the next, so that it can be moved to an archive.
     ///
     /// # Errors

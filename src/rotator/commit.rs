@@ -58,6 +58,17 @@ pub enum CommitError {
     Lost,
 }
 
+impl CommitError {
+    /// Whether it may succeed later without anybody doing anything.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Audit(_) | Self::Unknown(_) | Self::Contended(_) | Self::Store(StoreError::Unavailable(_)) => true,
+            Self::Illegal(_) | Self::Store(_) | Self::Unreadable(_) | Self::WentBack { .. } | Self::Lost => false,
+        }
+    }
+}
+
 /// How often a commit is tried anew after somebody else's.
 const TRIES: u32 = 8;
 

@@ -3,13 +3,27 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::timeout;
 
 use super::problem::{Code, Refusal};
+
+/// The answer to a request that was understood and granted: JSON that nobody may keep.
+pub fn succeeded(body: Bytes, request_id: &str) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    let head = answer.headers_mut();
+    *head = HeaderMap::with_capacity(8);
+    head.insert(CONTENT_TYPE, JSON);
+    head.insert(CACHE_CONTROL, NO_STORE);
+    head.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        head.insert(REQUEST_ID, id);
+    }
+    answer
+}
 
 /// An answer whose body is ready.
 pub type Answer = Response<Full<Bytes>>;
@@ -33,14 +47,16 @@ pub struct BodyLimits {
 /// Reads a body that says in advance how long it is.
 ///
 /// A body in chunks is refused: with one way to say its length, no proxy in front can see another body.
-pub async fn read_body(request: &mut Request<Incoming>, limits: BodyLimits) -> Result<Bytes, Refusal> {
-    let declared = request.body().size_hint().exact();
+pub async fn read_body<B>(body: &mut B, limits: BodyLimits) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let declared = body.size_hint().exact();
     let declared = declared.ok_or_else(|| Code::LengthRequired.refusal("send the body with a Content-Length"))?;
     if declared > limits.bytes as u64 {
         let detail = format!("the body has {declared} bytes, at most {} are taken", limits.bytes);
         return Err(Code::BodyTooLarge.refusal(detail));
     }
-    let body = request.body_mut();
     match timeout(limits.within, collect(body)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(Code::BodyIncomplete.refusal("the body ended before its Content-Length")),
@@ -49,7 +65,7 @@ pub async fn read_body(request: &mut Request<Incoming>, limits: BodyLimits) -> R
 }
 
 /// The whole body; without a copy if it came in one piece.
-async fn collect(body: &mut Incoming) -> Result<Bytes, hyper::Error> {
+async fn collect<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Bytes, B::Error> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -1,7 +1,9 @@
 //! The listeners: public for verifiers, signing for identity providers, admin for operators.
 
+pub mod admin;
 pub mod api;
 pub mod caller;
+pub mod health;
 mod http;
 pub mod jwks;
 pub mod listen;

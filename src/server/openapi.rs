@@ -2,6 +2,7 @@
 
 use utoipa::OpenApi;
 
+use super::admin::paths as admin_paths;
 use super::sign::endpoints;
 
 #[derive(OpenApi)]
@@ -13,6 +14,36 @@ use super::sign::endpoints;
     paths(endpoints::jwt, endpoints::jwt_batch, endpoints::signer, endpoints::signature)
 )]
 struct Signing;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "jwksd admin API",
+        description = "What operators read and order. Errors are RFC 9457 problems with a stable `code`.",
+    ),
+    paths(
+        admin_paths::status,
+        admin_paths::issuers,
+        admin_paths::issuer,
+        admin_paths::keys,
+        admin_paths::plan,
+        admin_paths::plans,
+        admin_paths::rotate,
+        admin_paths::compromise,
+        admin_paths::compromised,
+        admin_paths::import,
+        admin_paths::withdraw,
+        admin_paths::audit,
+        admin_paths::whoami,
+    )
+)]
+struct Admin;
+
+/// The document of the admin listener, as JSON.
+#[must_use]
+pub fn admin() -> String {
+    text(Admin::openapi())
+}
 
 /// The document of the signing listener, as JSON.
 #[must_use]

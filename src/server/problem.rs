@@ -59,6 +59,7 @@ codes! {
     Gone "jwk_set_forgotten" GONE "The JWK Set is not remembered any more"
     Illegal "illegal_transition" CONFLICT "The state does not allow it"
     Internal "internal" INTERNAL_SERVER_ERROR "Something is broken here"
+    JwkSetFull "jwk_set_full" CONFLICT "The JWK Set has no room"
     Key "key_unusable" UNPROCESSABLE_ENTITY "The key can't be published"
     LengthRequired "length_required" LENGTH_REQUIRED "The body has no length"
     MemberMissing "member_missing" BAD_REQUEST "A member is missing"

@@ -16,16 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use http_body_util::Full;
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::caller::identify;
-use super::http::{Answer, BodyLimits, JSON, NO_STORE, NOSNIFF, REQUEST_ID, check_json, read_body};
+use super::http::{Answer, BodyLimits, check_json, read_body, succeeded};
 use super::problem::{Code, Refusal};
 use super::{RequestIds, openapi};
 use crate::access::caller::{Caller, Peer};
@@ -180,7 +179,7 @@ impl Inner {
         } else {
             check_json(request.headers())?;
             let bytes = if endpoint == Endpoint::Batch { self.settings.batch_body } else { self.settings.body };
-            read_body(request, BodyLimits { bytes, within: self.settings.within }).await?
+            read_body(request.body_mut(), BodyLimits { bytes, within: self.settings.within }).await?
         };
         let text = str::from_utf8(&text).map_err(|_| Code::BodyNotUtf8.refusal("the body is not UTF-8"))?;
         let room = self.room.try_acquire();
@@ -213,19 +212,6 @@ impl Inner {
 }
 
 const OPENAPI: &str = "/openapi.json";
-
-fn succeeded(body: Bytes, request_id: &str) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    let head = answer.headers_mut();
-    *head = HeaderMap::with_capacity(8);
-    head.insert(CONTENT_TYPE, JSON);
-    head.insert(CACHE_CONTROL, NO_STORE);
-    head.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        head.insert(REQUEST_ID, id);
-    }
-    answer
-}
 
 fn allowed_methods(path: &str, refusal: &Refusal) -> Option<HeaderValue> {
     if refusal.code != Code::MethodNotAllowed.as_str() {
