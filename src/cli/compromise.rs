@@ -8,7 +8,7 @@ use super::client::{Answer, Client, ClientError, escaped};
 use super::context::{Context, Format};
 use super::failure::Failure;
 use super::keys::{is_standby, name, state};
-use super::moment::moment;
+use super::moment::{absolute, moment, relative};
 use super::output;
 use super::paint::{BAD, DOUBTFUL, GOOD, TITLE, paint, tame};
 use super::table::{Cell, Table};
@@ -125,10 +125,16 @@ fn settled(client: &Client, path: &str, mut answer: Answer, format: Format) -> R
     Ok(answer)
 }
 
-/// Whether the next answer may say more than this one.
+/// Whether the next answer may soon say more than this one.
 fn is_moving(report: &CompromiseReport) -> bool {
     let has_flush_key = report.flush_key.as_ref().is_some_and(|key| key.published);
-    is_open(report) || (report.ring.is_some() && !has_flush_key)
+    let is_between_keys = match (&report.ring, &report.signer) {
+        (None, _) => false,
+        (Some(_), Some(_)) => !has_flush_key,
+        // Once a moment is known, it is told; it may be a day away.
+        (Some(_), None) => report.resumes_at.is_none(),
+    };
+    report.withdrawal_seen_at.is_none() || report.private_half == PrivateHalf::Held || is_between_keys
 }
 
 /// Whether the key can still do harm, or signing is interrupted.
@@ -209,6 +215,7 @@ fn flush_key(report: &CompromiseReport) -> Cell {
             format!("v{} is published, so that verifiers that meet it fetch again", key.version).into()
         }
         Some(key) => format!("v{} is made, not published yet", key.version).into(),
+        None if report.signer.is_none() => "follows once signing has resumed".into(),
         None => "is being made".into(),
     }
 }
@@ -231,27 +238,26 @@ fn forgetting(report: &CompromiseReport, now: Timestamp) -> String {
     if report.withdrawal_seen_at.is_none() {
         return format!("{}\n  No moment is known before the set without the key is published.\n", table.render());
     }
-    format!("{}\n{}\n", table.render(), verdict(&report.verifiers, now))
+    format!("{}\n{}", table.render(), verdict(&report.verifiers, now))
 }
 
-/// The one line that goes into the incident's log.
+/// What goes into the incident's log.
 fn verdict(verifiers: &[Forgetting], now: Timestamp) -> String {
     let open: Vec<String> = verifiers.iter().filter(|v| v.dropped_at.is_none()).map(|v| tame(&v.verifier)).collect();
-    match verifiers.iter().filter_map(|v| v.dropped_at).max() {
-        _ if !open.is_empty() => {
-            let open = open.join(", ");
-            format!("  {} for {open}. A restart makes a verifier drop it at once.", paint(BAD, "NO MOMENT IS CERTAIN"))
+    let who = if open.is_empty() { "EVERY DECLARED VERIFIER" } else { "EVERY OTHER VERIFIER" };
+    let closed = verifiers.iter().filter_map(|v| v.dropped_at).max().map(|last| match last.0 <= now {
+        true => format!("  {}\n", paint(GOOD, format!("{who} HAS DROPPED THE KEY."))),
+        false => {
+            let by = format!("{who} HAS DROPPED THE KEY BY {} ({}).", absolute(last.0), relative(last.0, now));
+            format!("  {}\n", paint(TITLE, by))
         }
-        Some(last) if last.0 <= now => paint(GOOD, "  EVERY DECLARED VERIFIER HAS DROPPED THE KEY."),
-        Some(last) => {
-            format!(
-                "  {} {}.",
-                paint(TITLE, "EVERY DECLARED VERIFIER HAS DROPPED THE KEY"),
-                paint(TITLE, moment(last.0, now))
-            )
-        }
-        None => String::new(),
+    });
+    if open.is_empty() {
+        return closed.unwrap_or_default();
     }
+    let uncertain = format!("NO MOMENT IS CERTAIN FOR {}.", open.join(", "));
+    let remedy = "A restart makes a verifier fetch anew.";
+    format!("  {} {remedy}\n{}", paint(BAD, uncertain), closed.unwrap_or_default())
 }
 
 const PAUSE: Duration = Duration::from_secs(1);

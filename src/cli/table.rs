@@ -8,8 +8,8 @@ use super::paint::{PAST, PLAIN, paint, tame};
 pub const WIDTH: usize = 100;
 /// Columns stand so far apart.
 const GAP: usize = 2;
-/// Below this a wrapped column is worse to read than a long line.
-const LEAST_WRAPPED: usize = 24;
+/// A narrower column is worse to read than a long line.
+const LEAST_WRAPPED: usize = 26;
 
 /// One field of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,10 +105,12 @@ impl Table {
     }
 }
 
-/// `text` in lines of at most `width` characters, broken at blanks; a longer word stays whole.
+/// `text` in lines of at most `width` characters, or a few more if that is very little, broken at blanks; a longer
+/// word stays whole.
 #[must_use]
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    if width < LEAST_WRAPPED || text.chars().count() <= width {
+    let width = width.max(LEAST_WRAPPED);
+    if text.chars().count() <= width {
         return vec![text.to_owned()];
     }
     let mut lines = Vec::new();
