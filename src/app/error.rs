@@ -91,7 +91,8 @@ pub enum AppError {
     /// The store is older than the audit log says.
     #[error(
         "issuer {issuer}: the store holds revision {found}, the audit log has seen {known} committed; the store was \
-         rolled back: restore a newer backup, or, if this loss is understood, run `jwksd accept-rollback {issuer}`"
+         rolled back: restore a newer backup, or, if this loss is understood, run \
+         `jwksd accept-rollback --config FILE {issuer} --reason TEXT`"
     )]
     RolledBack {
         /// Which.
@@ -127,7 +128,7 @@ pub enum AppError {
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
         "issuer {0} is in the store but the audit log has no record of it; restore the audit log, or, if its loss is \
-         understood, run `jwksd accept-rollback {0}`"
+         understood, run `jwksd accept-rollback --config FILE {0} --reason TEXT`"
     )]
     Unwitnessed(IssuerId),
     /// An issuer's first state can't be made.

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, LogFormat};
 use crate::ids::{BackendId, IssuerId, Revision};
@@ -22,6 +22,7 @@ use super::{App, AppError, Listeners};
 /// [`AppError`] says why it did not start, or ended.
 pub fn run(config: Config) -> Result<(), AppError> {
     start_logging(&config)?;
+    config.warnings.iter().for_each(|warning| warn!(reason = %warning, "configuration is doubtful"));
     runtime(&config)?.block_on(async {
         let listeners = Listeners::bind(&config.listen).await?;
         let stop = stop_signal()?;
