@@ -192,7 +192,7 @@ fn sign(installation: &Installation, part: usize, audiences: &[(&Mutex<Ledger>, 
 
 fn token(installation: &Installation, algorithm: &str, ttl: u64) -> Token {
     let path = format!("/v1/issuers/main/rings/{}/jwt", algorithm.to_lowercase());
-    let body = json!({"claims": {"sub": "alice", "aud": "https://api.example.com"}, "ttl": format!("{ttl}s")});
+    let body = json!({"claims": {"sub": "alice", "aud": library::AUDIENCE}, "ttl": format!("{ttl}s")});
     let ask = || installation.signing.post(&path, &body).expect("the daemon answers");
     let answer = ask();
     // The key was compromised while it signed: the caller is told to ask again.
