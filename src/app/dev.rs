@@ -20,7 +20,8 @@ use crate::jose::alg::{Algorithm, KeySpec};
 use crate::lifecycle::policy::{Policy, Rotation, Terms};
 use crate::lifecycle::time::Span;
 
-use super::AppError;
+use super::listen::tcp;
+use super::{AppError, Listeners};
 
 /// Where `jwksd dev` keeps its things and listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,22 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
         issuers: [(issuer_id, issuer)].into(),
         grants: vec![everything],
         warnings: Vec::new(),
+    })
+}
+
+/// What is served where.
+pub(super) fn announcement(options: &DevOptions, listeners: &Listeners) -> Result<Announcement, AppError> {
+    let (issuer, ring) = names()?;
+    let public = tcp(&listeners.public).unwrap_or(options.public);
+    Ok(Announcement {
+        data: options.data.clone(),
+        public,
+        signing: tcp(&listeners.signing).unwrap_or(options.signing),
+        admin: tcp(&listeners.admin).unwrap_or(options.admin),
+        issuer,
+        url: format!("http://{public}"),
+        ring,
+        terms: terms(),
     })
 }
 

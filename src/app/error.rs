@@ -12,7 +12,9 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
+use crate::server::listen::BindError;
 use crate::store::StoreError;
+use crate::telemetry::LoggingError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
 #[derive(Debug, Error)]
@@ -89,7 +91,8 @@ pub enum AppError {
     /// The store is older than the audit log says.
     #[error(
         "issuer {issuer}: the store holds revision {found}, the audit log has seen {known} committed; the store was \
-         rolled back: restore a newer backup, or, if this loss is understood, run `jwksd accept-rollback {issuer}`"
+         rolled back: restore a newer backup, or, if this loss is understood, run \
+         `jwksd accept-rollback --config FILE {issuer} --reason TEXT`"
     )]
     RolledBack {
         /// Which.
@@ -120,12 +123,12 @@ pub enum AppError {
         listener: &'static str,
         /// Why.
         #[source]
-        source: io::Error,
+        source: BindError,
     },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
         "issuer {0} is in the store but the audit log has no record of it; restore the audit log, or, if its loss is \
-         understood, run `jwksd accept-rollback {0}`"
+         understood, run `jwksd accept-rollback --config FILE {0} --reason TEXT`"
     )]
     Unwitnessed(IssuerId),
     /// An issuer's first state can't be made.
@@ -155,6 +158,9 @@ pub enum AppError {
         #[source]
         source: BackendError,
     },
+    /// Logging can't begin.
+    #[error("logging")]
+    Logging(#[source] LoggingError),
     /// The operating system failed us.
     #[error("{doing}")]
     System {

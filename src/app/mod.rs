@@ -5,9 +5,12 @@
 mod dev;
 mod error;
 mod init;
+mod listen;
 mod open;
 mod recover;
+mod serve;
 mod settings;
+mod start;
 mod test_backend;
 
 use std::collections::HashMap;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::audit::{Audit, Event, Signatures};
@@ -24,9 +28,12 @@ use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
 use crate::ids::IssuerId;
 use crate::lifecycle::adopt::adoptions;
+use crate::lifecycle::policy::SKEW;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator};
+use crate::server::health::Health;
+use crate::server::listen::ConnectionMetrics;
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
@@ -34,16 +41,21 @@ use crate::telemetry::Metrics;
 
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
-pub use init::{InitReport, accept_rollback, init};
-pub use test_backend::{TestReport, test_backend};
+pub use init::InitReport;
+pub use listen::Listeners;
+pub use start::{accept_rollback, dev, init, run, test_backend};
+pub use test_backend::TestReport;
 
 /// Everything, opened and fitted together, listening to nobody yet.
 #[derive(Debug)]
 pub struct App {
     config: Config,
     audit: Audit,
+    clock: Arc<dyn Clock>,
+    connections: ConnectionMetrics,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
+    health: Arc<Health>,
 }
 
 impl App {
@@ -58,6 +70,7 @@ impl App {
         let found = recover::recover(&config, &store, &audit, opened).await?;
         let mut registry = Registry::default();
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
+        let connections = ConnectionMetrics::register(&mut registry);
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
@@ -76,8 +89,12 @@ impl App {
             metrics,
         );
         let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
-        let signer = Signer::new(Arc::clone(&places), backends, signature_log, clock);
-        let app = Self { config, audit, rotator: Arc::new(rotator), signer: Arc::new(signer) };
+        let signer = Signer::new(Arc::clone(&places), backends, signature_log, Arc::clone(&clock));
+        let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
+        let skew = config.issuers.values().map(|issuer| issuer.skew).min().unwrap_or(SKEW);
+        let metrics = Arc::clone(&rotator.metrics);
+        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics, skew));
+        let app = Self { config, audit, clock, connections, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
@@ -108,26 +125,35 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::PartEnded`] if a part ended by itself.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+    pub async fn run(self, listeners: Listeners, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let (stopping, stopped) = watch::channel(());
-        let mut rotating = tokio::spawn(rotator::run(Arc::clone(&self.rotator), ended(stopped)));
+        let mut parts = JoinSet::new();
+        let rotating = rotator::run(Arc::clone(&self.rotator), ended(stopped.clone()));
+        parts.spawn(named("rotator", rotating));
+        serve::spawn(&mut parts, &self, listeners, &stopped);
         info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
         let outcome = tokio::select! {
             () = stop => Ok(()),
-            _ = &mut rotating => Err(AppError::PartEnded("rotator")),
+            Some(part) = parts.join_next() => Err(AppError::PartEnded(part.unwrap_or("background task"))),
         };
+        info!("daemon stopping");
+        self.health.drain();
+        drop(stopped);
         drop(stopping);
-        if outcome.is_ok() && rotating.await.is_err() {
-            return Err(AppError::PartEnded("rotator"));
-        }
+        while parts.join_next().await.is_some() {}
         let Self { config, audit, .. } = self;
-        let closed = tokio::task::spawn_blocking(move || audit.close()).await;
-        if let Ok(Err(source)) = closed {
+        if let Ok(Err(source)) = tokio::task::spawn_blocking(move || audit.close()).await {
             return Err(broken_log(&config, source));
         }
         info!("daemon stopped");
         outcome
     }
+}
+
+/// A part of the daemon, which says its name when it ends.
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
 }
 
 /// Completes when the sender is dropped.

@@ -1,14 +1,15 @@
 //! The configuration's words, turned into what each room takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::access::grant::Grants;
 use crate::config::{self as tree, Config};
-use crate::ids::RingName;
+use crate::ids::{IssuerId, RingName};
 use crate::jose::alg::KeySpec;
 use crate::jose::jws::Typ;
 use crate::lifecycle::policy::MAX_BYTES;
 use crate::lifecycle::policy::{IssuerPolicy, RingPolicy};
+use crate::lifecycle::verifiers::Profile;
 use crate::snapshot::{IssuerSettings, RingSettings, SelfVerify};
 
 /// How an issuer is served and rotated.
@@ -56,4 +57,9 @@ pub(super) fn specs(issuer: &tree::Issuer) -> BTreeMap<RingName, KeySpec> {
 /// Who may do what.
 pub(super) fn grants(config: &Config) -> Grants {
     Grants::new(config.grants.clone())
+}
+
+/// The declared verifiers of each issuer.
+pub(super) fn verifiers(config: &Config) -> HashMap<IssuerId, Vec<Profile>> {
+    config.issuers.iter().map(|(id, issuer)| (id.clone(), issuer.verifiers.clone())).collect()
 }

@@ -179,6 +179,10 @@ impl Rotator {
                 let state = place.state().issuer().clone();
                 self.effector.destroy(&state, ring, *version, self.clock.now()).await
             }
+            Action::Activate { ring, version } => {
+                let state = place.state().issuer().clone();
+                self.effector.prove(&state, ring, *version).await.map(|()| decided(due))
+            }
             _ => Ok(decided(due)),
         };
         let mut desk = desk.lock().await;

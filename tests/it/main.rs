@@ -9,8 +9,11 @@
 )]
 
 mod backends;
+mod cli;
 mod config;
 mod http;
 mod lifecycle;
+mod process;
+mod rotator;
 mod stores;
 mod support;

@@ -1,4 +1,9 @@
 //! What several tests share.
 
+pub mod daemon;
+pub mod dice;
 pub mod fake_backend;
+pub mod http;
 pub mod memory_store;
+pub mod traffic;
+pub mod witness;
