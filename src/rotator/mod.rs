@@ -25,7 +25,7 @@ use crate::lifecycle::time::{Span, Timestamp};
 use crate::publish::{Publication, PublishError, Publisher};
 use crate::snapshot::{Place, Places};
 use crate::store::Committed;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 pub use commit::{Cause, CommitError, Committer};
 pub use effect::{EffectError, Effector};
@@ -303,16 +303,4 @@ fn backoff(failures: u32, error: &EffectError) -> Span {
         }
         _ => doubled,
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
