@@ -11,4 +11,5 @@
 mod backends;
 mod config;
 mod lifecycle;
+mod simulation;
 mod support;
