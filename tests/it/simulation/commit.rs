@@ -18,13 +18,7 @@ use super::world::{Happening, World};
 impl World {
     /// Compare-and-swap. `Some` says whether the commit is known to have landed, `None` that it is not
     /// known.
-    pub(super) fn replace(
-        &mut self,
-        replica: usize,
-        base: &Rc<Stored>,
-        event: &Event,
-        next: Issuer,
-    ) -> Option<bool> {
+    pub(super) fn replace(&mut self, replica: usize, base: &Rc<Stored>, event: &Event, next: Issuer) -> Option<bool> {
         let next = self.setup.mutation.rewrite(next, event, &self.policy);
         let ending = self.faults.ending(&mut self.streams.faults, self.now);
         if ending == Ending::FailedUndone {

@@ -192,7 +192,9 @@ impl World {
 
     /// A signer that is replaced is retained or compromised, and signers' numbers only grow.
     fn check_succession(&mut self, before: &Rc<Stored>, name: &str, ring: &KeyRing) {
-        let Some(old) = before.issuer.state().rings.get(name).and_then(|ring| ring.state().signer.as_ref()) else { return };
+        let Some(old) = before.issuer.state().rings.get(name).and_then(|ring| ring.state().signer.as_ref()) else {
+            return;
+        };
         let state = ring.state();
         let stays = state.signer.as_ref().is_some_and(|new| new.id == old.id);
         let follows = state.signer.as_ref().is_none_or(|new| new.id > old.id);
@@ -248,7 +250,8 @@ impl World {
             if ring.requested_at.is_some_and(overdue) {
                 stuck.push(format!("{name}: the request"));
             }
-            let private = ring.retained.iter().any(|old| old.private == Private::Held && overdue(old.destroy_private_at));
+            let private =
+                ring.retained.iter().any(|old| old.private == Private::Held && overdue(old.destroy_private_at));
             let public = ring.retained.iter().any(|old| old.withdrawn.is_none() && overdue(old.withdraw_at));
             if private || public || !ring.compromised.is_empty() {
                 stuck.push(format!("{name}: an ending"));

@@ -59,7 +59,8 @@ impl World {
             }
             _ => {
                 let imported = self.stored().issuer.state().imported.iter();
-                let Some(key) = imported.filter(|key| key.withdrawn.is_none()).map(|key| key.kid().clone()).next() else {
+                let Some(key) = imported.filter(|key| key.withdrawn.is_none()).map(|key| key.kid().clone()).next()
+                else {
                     return;
                 };
                 Fact::ImportWithdrawn { kid: key }

@@ -308,7 +308,8 @@ impl World {
         if self.setup.directory {
             let outage = self.faults.directory.end_around(self.now).is_some();
             let ending = self.faults.ending(&mut self.streams.faults, self.now);
-            let is_newest = self.record.open(self.directory()).is_none_or(|there| there <= usize::try_from(version).unwrap());
+            let is_newest =
+                self.record.open(self.directory()).is_none_or(|there| there <= usize::try_from(version).unwrap());
             if !outage && ending != Ending::FailedUndone && is_newest {
                 self.serve(self.directory(), version);
             }

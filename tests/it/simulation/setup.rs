@@ -249,7 +249,8 @@ impl RingSettings {
             true => Rotation::Schedule(Schedule::new(cron[rng.index(cron.len())]).unwrap()),
             false => Rotation::Every(span(rng.range(12 * DAY, 60 * DAY))),
         };
-        let weekend = || Blackout::Recurring { opens: Schedule::new("0 16 * * 5").unwrap(), lasts: Span::from_hours(64) };
+        let weekend =
+            || Blackout::Recurring { opens: Schedule::new("0 16 * * 5").unwrap(), lasts: Span::from_hours(64) };
         self.blackouts = if rng.one_in(5) { vec![weekend()] } else { Vec::new() };
     }
 }

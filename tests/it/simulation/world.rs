@@ -22,23 +22,48 @@ pub(super) const START: i64 = 1_767_225_600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Happening {
     /// A replica goes on with its tick, unless that was called off since.
-    Step { replica: usize, turn: u32 },
+    Step {
+        replica: usize,
+        turn: u32,
+    },
     /// A replica learns of a commit, or asks the store again.
-    Load { replica: usize },
+    Load {
+        replica: usize,
+    },
     /// A replica has published for as long as it may without having confirmed its state.
-    Unconfirmed { replica: usize },
+    Unconfirmed {
+        replica: usize,
+    },
     /// The store becomes unreachable for a replica.
-    CutOff { replica: usize },
-    Crash { replica: usize },
-    Start { replica: usize },
+    CutOff {
+        replica: usize,
+    },
+    Crash {
+        replica: usize,
+    },
+    Start {
+        replica: usize,
+    },
     /// A caller wants a token from a replica: from the signer, or from a key that it names.
-    Sign { replica: usize, ring: usize, key: Option<usize> },
+    Sign {
+        replica: usize,
+        ring: usize,
+        key: Option<usize>,
+    },
     /// A backend has signed.
-    Signed { replica: usize, call: usize },
+    Signed {
+        replica: usize,
+        call: usize,
+    },
     /// A token is shown to a verifier.
-    Shown { token: usize, verifier: usize },
+    Shown {
+        token: usize,
+        verifier: usize,
+    },
     /// Verifiers are said to have forgotten a compromised key.
-    Forgotten { key: usize },
+    Forgotten {
+        key: usize,
+    },
     /// An operator does something.
     Operator,
     /// The configuration changes.
@@ -178,7 +203,10 @@ impl World {
             self.served_until = START;
         }
         for replica in 0..self.setup.replicas {
-            self.at(START + if replica == 0 { 0 } else { 5 * i64::try_from(replica).unwrap() }, Happening::Start { replica });
+            self.at(
+                START + if replica == 0 { 0 } else { 5 * i64::try_from(replica).unwrap() },
+                Happening::Start { replica },
+            );
             let cuts: Vec<i64> = self.faults.cut_off[replica].starts().chain(self.faults.store.starts()).collect();
             cuts.into_iter().for_each(|start| self.at(start, Happening::CutOff { replica }));
         }
@@ -285,7 +313,9 @@ impl World {
 
     /// `source` has served nothing since `end`.
     pub(super) fn stop_serving(&mut self, source: usize, end: i64) {
-        let Some(served) = self.record.sources[source].last_mut().filter(|served| served.to == i64::MAX) else { return };
+        let Some(served) = self.record.sources[source].last_mut().filter(|served| served.to == i64::MAX) else {
+            return;
+        };
         served.to = end.max(served.from);
         let (end, set) = (served.to, served.set);
         let copies = end + self.settings.staleness();
