@@ -99,7 +99,7 @@ impl Jwks {
             }
             None => self.history(path, method, headers),
         };
-        debug!(code = answer.status().as_u16(), "answered a verifier");
+        debug!(listener = "public", action = path, "verifier answered");
         answer
     }
 

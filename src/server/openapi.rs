@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 documents, made from the very types that are read and written.
 
-use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::admin::paths as admin_paths;
 use super::sign::endpoints;
@@ -11,6 +12,7 @@ use super::sign::endpoints;
         title = "jwksd signing API",
         description = "Has tokens signed by the keys of jwksd. Errors are RFC 9457 problems with a stable `code`.",
     ),
+    modifiers(&Credentials),
     paths(endpoints::jwt, endpoints::jwt_batch, endpoints::signer, endpoints::signature)
 )]
 struct Signing;
@@ -21,6 +23,7 @@ struct Signing;
         title = "jwksd admin API",
         description = "What operators read and order. Errors are RFC 9457 problems with a stable `code`.",
     ),
+    modifiers(&Credentials),
     paths(
         admin_paths::status,
         admin_paths::issuers,
@@ -49,6 +52,19 @@ pub fn admin() -> String {
 #[must_use]
 pub fn signing() -> String {
     text(Signing::openapi())
+}
+
+/// A bearer token, or none: over a Unix socket the peer's user may be enough.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let none = SecurityRequirement::default();
+        document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new()), none]);
+    }
 }
 
 fn text(document: utoipa::openapi::OpenApi) -> String {

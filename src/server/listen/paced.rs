@@ -199,7 +199,7 @@ mod tests {
         let reading = async {
             let mut byte = [0];
             loop {
-                stream.read(&mut byte).await?;
+                stream.read_exact(&mut byte).await?;
             }
         };
         assert!(ticks_until_the_end(reading).await >= 1);

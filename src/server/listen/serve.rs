@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
@@ -28,8 +28,8 @@ use crate::access::caller::Peer;
 /// Serves every connection of `listener` with what `service` makes for its peer, until `stop` completes.
 ///
 /// Then no connection is accepted, idle ones are closed, and requests that are under way are finished within
-/// [`Limits::grace`](super::Limits::grace); the file of a Unix socket is gone before that. The service bounds its own answers in
-/// time; see [`Limits::request`](super::Limits::request).
+/// [`Limits::grace`](super::Limits::grace); the file of a Unix socket is gone before that. How long an
+/// answer may take is for the service to bound.
 ///
 /// Pipelined requests are answered one after the other, as HTTP/1.1 demands, without batching their answers.
 pub async fn serve<F, S, B>(listener: Listener, counters: Counters, service: F, stop: impl Future<Output = ()>)
@@ -56,8 +56,14 @@ where
             biased;
             () = &mut stop => break,
             accepted = socket.accept() => accepted,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                reaped(name, ended);
+                continue;
+            }
         };
+        while let Some(ended) = connections.try_join_next() {
+            reaped(name, ended);
+        }
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_the_peer(&error) => continue,
@@ -95,6 +101,15 @@ where
         warn!(listener = name, "requests were cut off at the end of the grace period");
     }
     connections.shutdown().await;
+}
+
+/// A connection is over. One that panicked has taken down nobody but itself, but is a defect.
+fn reaped(listener: &'static str, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(listener, error = %error, "connection panicked");
+    }
 }
 
 /// hyper refuses less.

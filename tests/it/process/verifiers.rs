@@ -179,7 +179,7 @@ fn sign(installation: &Installation, part: usize, audiences: &[(&Mutex<Ledger>, 
     while !is_over.load(Ordering::SeqCst) {
         round += 1;
         let algorithm = ALGORITHMS[round % ALGORITHMS.len()];
-        let ttl = if round % 2 == 0 { TOKEN_LIFETIME } else { TOKEN_LIFETIME / 2 };
+        let ttl = if round.is_multiple_of(2) { TOKEN_LIFETIME } else { TOKEN_LIFETIME / 2 };
         let token = token(installation, algorithm, ttl);
         for (ledger, verifiers) in audiences {
             let mut ledger = ledger.lock().unwrap();
