@@ -103,6 +103,25 @@ pub fn init_logging(format: LogFormat, level: &str) -> Result<(), LoggingError> 
     .map_err(LoggingError::AlreadySetUp)
 }
 
+/// An error and its causes on one line, outermost first, each once: what people and logs are told.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let own = cause.to_string();
+        // A wrapper that shows its cause as its own text would say everything twice.
+        if own != last {
+            text.push_str(": ");
+            text.push_str(&own);
+        }
+        last = own;
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,10 +49,6 @@ pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<List
         Address::Tcp(address) => BindAddress::Tcp(*address),
         Address::Unix(path) => BindAddress::Unix { path: path.clone(), mode: settings.mode },
     };
-    let limits = Limits {
-        connections: settings.max_connections,
-        request: settings.request_timeout.as_duration(),
-        ..Limits::default()
-    };
+    let limits = Limits { connections: settings.max_connections, ..Limits::default() };
     Listener::bind(name, &address, limits).await.map_err(|source| AppError::Listen { listener: name, source })
 }

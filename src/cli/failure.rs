@@ -1,6 +1,5 @@
 //! Why a command ended without doing what was asked: told once, with what to do about it.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -13,6 +12,7 @@ use crate::app::AppError;
 use crate::audit;
 use crate::config::ConfigErrors;
 use crate::ids::BackendId;
+use crate::telemetry::chain;
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, Error)]
@@ -124,21 +124,4 @@ impl Failure {
 
 fn complaint(text: &str) -> String {
     format!("{} {text}", paint(BAD, "jwksd:"))
-}
-
-/// The error and its causes on one line, each once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut last = text.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let own = error.to_string();
-        if own != last {
-            text.push_str(": ");
-            text.push_str(&own);
-        }
-        last = own;
-        cause = error.source();
-    }
-    text
 }

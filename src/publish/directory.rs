@@ -12,6 +12,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::backend::BoxFuture;
 use crate::failpoint::failpoint;
@@ -23,21 +26,30 @@ use super::{Publication, PublishError, Publisher};
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
+    /// One at a time: behind a disk that hangs, tries must not pile up.
+    writing: Arc<Semaphore>,
 }
 
 impl Directory {
     /// A publisher into `root`, which has to exist.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, writing: Arc::new(Semaphore::new(1)) }
     }
 }
 
 impl Publisher for Directory {
     fn publish<'a>(&'a self, publication: &'a Publication) -> BoxFuture<'a, Result<(), PublishError>> {
         let (root, publication) = (self.root.clone(), publication.clone());
+        let busy = || PublishError::Unavailable(format!("{}: the last try has not ended", root.display()));
+        let permit = Arc::clone(&self.writing).try_acquire_owned().map_err(|_| busy());
         Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || write(&root, &publication)).await;
+            let permit = permit?;
+            let write = move || {
+                let _permit = permit;
+                write(&root, &publication)
+            };
+            let written = tokio::task::spawn_blocking(write).await;
             written.unwrap_or_else(|panic| Err(PublishError::Unavailable(panic.to_string())))
         })
     }

@@ -11,13 +11,16 @@ mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::backend::BackendError;
 use crate::clock::SteadyClock;
+use crate::failpoint::failpoint;
 use crate::ids::{IssuerId, JwkSetVersion};
 use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
@@ -25,7 +28,7 @@ use crate::lifecycle::time::{Span, Timestamp};
 use crate::publish::{Publication, PublishError, Publisher};
 use crate::snapshot::{Place, Places};
 use crate::store::Committed;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 pub use commit::{Cause, CommitError, Committer};
 pub use effect::{EffectError, Effector};
@@ -35,6 +38,9 @@ pub use run::run;
 
 /// How many actions one tick does at most before others get their turn.
 const ACTIONS_PER_TICK: u32 = 16;
+
+/// How long one publisher may take.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest that a failing action is left alone.
 const BACKOFF_MAX: Span = Span::from_mins(5);
@@ -131,9 +137,11 @@ impl Rotator {
     /// [`TickError`]; on [`TickError::Publish`] the fact is committed, and publication is tried again.
     pub async fn record(&self, issuer: &IssuerId, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
         let (place, desk) = self.desk(issuer)?;
-        let _desk = desk.lock().await;
-        let committed = self.commit(place, fact, cause).await?;
-        let published = self.publish(place).await;
+        let committed = {
+            let _desk = desk.lock().await;
+            self.commit(place, fact, cause).await?
+        };
+        let published = self.publish(place, desk).await;
         self.wakes.wake(issuer);
         published?;
         Ok(committed)
@@ -147,23 +155,22 @@ impl Rotator {
         let (place, desk) = self.desk(issuer)?;
         self.metrics.rotator.ticks.inc();
         for _ in 0..ACTIONS_PER_TICK {
-            let due = {
-                let desk = desk.lock().await;
+            {
+                let _desk = desk.lock().await;
                 let refreshed = self.committer.refresh(place).await;
                 refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
                 place.commit_settled();
-                self.publish(place).await?;
-                let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
-                let plan = place.state().issuer().plan(&place.settings.policy, outlook);
-                match plan.action {
-                    None => {
-                        self.gauges.show(issuer, place, self.clock.now());
-                        return Ok(plan.wake_at);
-                    }
-                    Some(due) => due,
+            }
+            // A publisher that is away holds up the next version's propagation, and nothing else.
+            let published = self.publish(place, desk).await;
+            let plan = self.plan(issuer).await?;
+            match plan.action {
+                None => {
+                    self.gauges.show(issuer, place, self.clock.now());
+                    return published.map(|()| plan.wake_at);
                 }
-            };
-            self.act(issuer, place, desk, due).await?;
+                Some(due) => self.act(issuer, place, desk, due).await?,
+            }
         }
         Ok(Some(self.clock.now()))
     }
@@ -191,8 +198,7 @@ impl Rotator {
                 desk.deferred.remove(&action);
                 desk.failures.remove(&action);
                 self.metrics.rotator.action(name(&action)).inc();
-                self.commit(place, fact, &Cause::default()).await?;
-                self.publish(place).await
+                self.commit(place, fact, &Cause::default()).await.map(|_| ())
             }
             Err(error) => {
                 self.metrics.rotator.failure(name(&action)).inc();
@@ -234,30 +240,38 @@ impl Rotator {
     }
 
     /// Puts the newest set where verifiers fetch it, and records that it was seen there.
-    async fn publish(&self, place: &Place) -> Result<(), TickError> {
-        let (id, pending) = {
-            let state = place.state();
-            (state.issuer().id().clone(), state.issuer().to_publish(&place.settings.policy))
-        };
-        let is_out = place.state().issuer().state().published.is_some();
-        if pending.is_some() || is_out {
+    ///
+    /// No lock is held while publishers work: an emergency does not wait for a slow disk.
+    async fn publish(&self, place: &Place, desk: &Mutex<Desk>) -> Result<(), TickError> {
+        let state = Arc::clone(&place.state());
+        let id = state.issuer().id();
+        let pending = state.issuer().to_publish(&place.settings.policy);
+        if pending.is_some() || state.issuer().state().published.is_some() {
             place.serve();
         }
-        let Some(version) = pending else { return Ok(()) };
-        let served = place.served().clone();
-        for publisher in self.publishers.get(&id).into_iter().flatten() {
-            let Some(served) = &served else { break };
-            let publication = Publication {
-                path: place.settings.path.clone(),
-                version,
-                jwk_set: served.body.clone(),
-                openid_configuration: served.openid_configuration.clone(),
-            };
-            let published = publisher.publish(&publication).await;
-            published.map_err(|source| TickError::Publish { issuer: id.clone(), version, source })?;
+        let (Some(version), Some(served)) = (pending, place.served().clone()) else { return Ok(()) };
+        if served.version != version {
+            // A newer set was committed meanwhile; whoever did that publishes it.
+            return Ok(());
         }
-        crate::failpoint::failpoint("publish.out");
+        let publication = Publication {
+            path: place.settings.path.clone(),
+            version,
+            jwk_set: served.body.clone(),
+            openid_configuration: served.openid_configuration.clone(),
+        };
+        let mut failure = None;
+        for publisher in self.publishers.get(id).into_iter().flatten() {
+            let late = |_| Err(PublishError::Unavailable(format!("no answer within {} s", PUBLISH_WITHIN.as_secs())));
+            let published = timeout(PUBLISH_WITHIN, publisher.publish(&publication)).await.unwrap_or_else(late);
+            failure = failure.or(published.err());
+        }
+        if let Some(source) = failure {
+            return Err(TickError::Publish { issuer: id.clone(), version, source });
+        }
+        failpoint("publish.out");
         info!(issuer = %id, key_set = %version, "JWK Set published");
+        let _desk = desk.lock().await;
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 
@@ -303,16 +317,4 @@ fn backoff(failures: u32, error: &EffectError) -> Span {
         }
         _ => doubled,
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

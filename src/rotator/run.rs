@@ -10,9 +10,10 @@ use tracing::error;
 
 use crate::ids::IssuerId;
 use crate::lifecycle::time::{Span, Timestamp};
+use crate::telemetry::chain;
 
 use super::queue::Agenda;
-use super::{BACKOFF_MAX, Rotator, TickError, chain};
+use super::{BACKOFF_MAX, Rotator, TickError};
 
 /// How many issuers are looked at together.
 const TICKS_AT_ONCE: usize = 8;

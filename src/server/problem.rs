@@ -16,6 +16,7 @@ use crate::access::caller::Caller;
 use crate::ids::Kid;
 use crate::jose::alg::Algorithm;
 use crate::lifecycle::time::Timestamp;
+use crate::telemetry::chain;
 
 macro_rules! codes {
     ($($name:ident $code:literal $status:ident $title:literal)*) => {
@@ -205,19 +206,6 @@ impl Refusal {
 }
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-
-/// An error and its causes on one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {

@@ -15,5 +15,6 @@ mod http;
 mod lifecycle;
 mod process;
 mod rotator;
+mod simulation;
 mod stores;
 mod support;

@@ -1,6 +1,6 @@
 """A service that verifies tokens with jwcrypto: JSON lines in, a verdict for each out.
 
-python jwcrypto_client.py JWKS_URL ISSUER CACHE_SECONDS
+python jwcrypto_client.py JWKS_URL ISSUER AUDIENCE CACHE_SECONDS
 
 The library has no cache of its own; this one fetches when its time is over, and at no other time.
 """
@@ -12,7 +12,7 @@ import urllib.request
 
 from jwcrypto import common, jwk, jwt
 
-url, issuer, cache = sys.argv[1:]
+url, issuer, audience, cache = sys.argv[1:]
 keys, fetched = None, float("-inf")
 
 
@@ -29,7 +29,8 @@ for line in sys.stdin:
     request = json.loads(line)
     verdict = {"id": request["id"], "ok": True}
     try:
-        checked = jwt.JWT(check_claims={"iss": issuer, "exp": None}, algs=[request["alg"]], expected_type="JWS")
+        claims = {"iss": issuer, "aud": audience, "exp": None}
+        checked = jwt.JWT(check_claims=claims, algs=[request["alg"]], expected_type="JWS")
         checked.leeway = 0
         checked.deserialize(request["token"], current())
     except (common.JWException, ValueError, KeyError, TypeError, OSError) as error:

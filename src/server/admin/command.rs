@@ -13,8 +13,9 @@ use crate::ids::{IssuerId, RingName};
 use crate::lifecycle::event::{Fact, IllegalTransition};
 use crate::rotator::{Cause, CommitError, TickError};
 use crate::server::api::{self, Moment};
-use crate::server::problem::{Code, Refusal, chain};
+use crate::server::problem::{Code, Refusal};
 use crate::signer::Asker;
+use crate::telemetry::chain;
 
 /// Asks for a rotation. It happens once every declared verifier can know the next version: at once, if a
 /// standby is ready. Asking twice is asking once.

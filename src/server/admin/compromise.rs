@@ -183,7 +183,8 @@ fn flush_key(ring: &KeyRing, withdrawn_from: JwkSetVersion) -> Option<api::Flush
 
 fn forgetting(verifier: &Profile, seen_at: Option<Timestamp>, max_age: Span) -> api::Forgetting {
     let within = verifier.forgets_within(max_age);
-    let dropped_at = seen_at.zip(within).map(|(seen, within)| seen + within);
+    // `seen` names the second in which the set was out: a verifier may have fetched the one before at its end.
+    let dropped_at = seen_at.zip(within).map(|(seen, within)| seen + within + Span::from_secs(1));
     let when = match (within, dropped_at) {
         (None, _) => "at its next unknown kid or restart".to_owned(),
         (Some(_), Some(at)) => at.to_string(),

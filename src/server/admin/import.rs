@@ -14,9 +14,10 @@ use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::issuer::Issuer;
 use crate::lifecycle::time::Timestamp;
 use crate::server::api;
-use crate::server::problem::{Code, Refusal, chain};
+use crate::server::problem::{Code, Refusal};
 use crate::signer::Asker;
 use crate::snapshot::Place;
+use crate::telemetry::chain;
 
 /// Publishes foreign public keys. Either all are taken up, or, if one can't be, none is tried.
 #[utoipa::path(post, path = "/v1/issuers/{issuer}/import", tag = "command",

@@ -7,8 +7,9 @@ use http::StatusCode;
 use crate::backend::BackendError;
 use crate::jose::jws::JwsError;
 use crate::lifecycle::time::Timestamp;
-use crate::server::problem::{Refusal, chain};
+use crate::server::problem::Refusal;
 use crate::signer::SignError;
+use crate::telemetry::chain;
 
 impl Refusal {
     /// The refusal for `error`, told at `now`. What the caller did is told in full, what happened in here is not.

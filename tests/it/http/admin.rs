@@ -93,7 +93,7 @@ async fn a_compromise_is_over_in_one_command() {
     assert_eq!(
         report["verifiers"],
         json!([
-            {"verifier": "envoy", "dropped_at": "2027-01-16T10:15:05Z", "when": "2027-01-16T10:15:05Z"},
+            {"verifier": "envoy", "dropped_at": "2027-01-16T10:15:06Z", "when": "2027-01-16T10:15:06Z"},
             {"verifier": "go-oidc-v3", "when": "at its next unknown kid or restart"},
         ])
     );

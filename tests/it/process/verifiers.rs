@@ -179,7 +179,7 @@ fn sign(installation: &Installation, part: usize, audiences: &[(&Mutex<Ledger>, 
     while !is_over.load(Ordering::SeqCst) {
         round += 1;
         let algorithm = ALGORITHMS[round % ALGORITHMS.len()];
-        let ttl = if round % 2 == 0 { TOKEN_LIFETIME } else { TOKEN_LIFETIME / 2 };
+        let ttl = if round.is_multiple_of(2) { TOKEN_LIFETIME } else { TOKEN_LIFETIME / 2 };
         let token = token(installation, algorithm, ttl);
         for (ledger, verifiers) in audiences {
             let mut ledger = ledger.lock().unwrap();
@@ -192,7 +192,7 @@ fn sign(installation: &Installation, part: usize, audiences: &[(&Mutex<Ledger>, 
 
 fn token(installation: &Installation, algorithm: &str, ttl: u64) -> Token {
     let path = format!("/v1/issuers/main/rings/{}/jwt", algorithm.to_lowercase());
-    let body = json!({"claims": {"sub": "alice", "aud": "https://api.example.com"}, "ttl": format!("{ttl}s")});
+    let body = json!({"claims": {"sub": "alice", "aud": library::AUDIENCE}, "ttl": format!("{ttl}s")});
     let ask = || installation.signing.post(&path, &body).expect("the daemon answers");
     let answer = ask();
     // The key was compromised while it signed: the caller is told to ask again.

@@ -2,6 +2,7 @@
 
 mod rig;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jwksd::ids::Kid;
@@ -106,6 +107,28 @@ async fn a_compromise_is_over_at_once_though_the_backend_is_down() {
     assert_eq!(labels, ["test/main.es256.v2", "test/main.es256.v3"]);
     assert!(rig.served().contains(&rig.signer_kid()));
     assert_eq!(rig.served().matches("\"kid\"").count(), 2);
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_away_holds_up_neither_destruction_nor_a_ready_standby() {
+    let rig = Rig::settled().await;
+    let bad = rig.signer_kid();
+    rig.mirror.is_away.store(true, Ordering::SeqCst);
+    assert!(matches!(rig.record(compromised(&bad)).await, Err(TickError::Publish { .. })));
+    assert_eq!(rig.signing_version(), Some(2));
+    assert!(!rig.served().contains(&bad));
+    assert!(matches!(rig.tick().await, Err(TickError::Publish { .. })));
+    let labels: Vec<String> = rig.backend.labels().iter().map(ToString::to_string).collect();
+    assert_eq!(labels, ["test/main.es256.v2", "test/main.es256.v3"]);
+    // What nobody can have seen does not become a standby.
+    rig.pass(500);
+    assert!(rig.tick().await.is_err());
+    assert!(!rig.standby_is_ready());
+    rig.mirror.is_away.store(false, Ordering::SeqCst);
+    rig.settle().await;
+    rig.pass(100);
+    assert!(rig.standby_is_ready());
+    assert_eq!(rig.mirror.newest.load(Ordering::SeqCst), rig.place().state().jwk_set_version().get());
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::access::caller::{Caller, Peer};
 use jwksd::audit::{Audit, Options};
-use jwksd::backend::Backend;
+use jwksd::backend::{Backend, BoxFuture};
 use jwksd::clock::{Clock, SteadyClock};
 use jwksd::ids::{CommitId, IssuerId, RingName};
 use jwksd::jose::json::{Limits, Object};
@@ -16,6 +16,7 @@ use jwksd::lifecycle::event::{Event, Fact};
 use jwksd::lifecycle::issuer::Issuer;
 use jwksd::lifecycle::policy::{IssuerPolicy, MAX_BYTES, Policy, RingPolicy, Rotation, Terms};
 use jwksd::lifecycle::time::{Span, Timestamp};
+use jwksd::publish::{Publication, PublishError, Publisher};
 use jwksd::rotator::{Cause, Committer, Effector, Rotator, TickError};
 use jwksd::signer::{Asker, JwtRequest, SignError, SignedJwt, Signer, Target};
 use jwksd::snapshot::{IssuerSettings, Place, Places, RingSettings, SelfVerify};
@@ -42,8 +43,28 @@ impl Clock for Hands {
     }
 }
 
+/// A publisher that can be out of reach.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    pub is_away: AtomicBool,
+    pub newest: AtomicU64,
+}
+
+impl Publisher for Mirror {
+    fn publish<'a>(&'a self, publication: &'a Publication) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async {
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err(PublishError::Unavailable("away".to_owned()));
+            }
+            self.newest.fetch_max(publication.version.get(), Ordering::SeqCst);
+            Ok(())
+        })
+    }
+}
+
 pub struct Rig {
     pub hands: Arc<Hands>,
+    pub mirror: Arc<Mirror>,
     pub backend: Arc<FakeBackend>,
     pub store: Arc<MemoryStore>,
     pub audit: Audit,
@@ -105,10 +126,12 @@ impl Rig {
         let committer = Committer { store: Arc::clone(&store) as Arc<dyn Store>, audit: audit.clone() };
         let steady = SteadyClock::new(Arc::clone(&clock));
         let metrics = Arc::new(Metrics::default());
-        let rotator = Rotator::new(Arc::clone(&places), committer, effector, HashMap::new(), steady, metrics);
+        let mirror = Arc::new(Mirror::default());
+        let publishers = [(issuer.clone(), vec![Arc::clone(&mirror) as Arc<dyn Publisher>])].into();
+        let rotator = Rotator::new(Arc::clone(&places), committer, effector, publishers, steady, metrics);
         let signer = Signer::new(places, backends, Some(audit.clone()), clock);
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
-        Self { hands, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
+        Self { hands, mirror, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
     }
 
     /// An issuer whose v1 signs and whose v2 is a ready standby.

@@ -85,11 +85,7 @@ impl Witness {
     /// Fetches the JWK Set. True if there was one.
     pub fn poll(&self, public: &Address) -> bool {
         let asked = monotonic();
-        let floor = {
-            let seen = self.seen();
-            // Once a compromise was acknowledged, the set without the key is out.
-            seen.condemned.values().copied().fold(seen.served, u64::max)
-        };
+        let floor = self.seen().served;
         let answer = match public.get(&format!("{}/.well-known/jwks.json", self.promise.path)) {
             Ok(answer) => answer,
             Err(failure) => return self.seen().unanswered("jwks", &failure),
@@ -189,6 +185,10 @@ impl Witness {
         let report: CompromiseReport = seen.accepted("compromise", answer)?.read();
         seen.revision = seen.revision.max(report.revision);
         seen.condemned.insert(kid.to_owned(), report.jwk_set_version);
+        if report.withdrawal_seen_at.is_some() {
+            // The daemon says that the set without the key is out.
+            seen.served = seen.served.max(report.jwk_set_version);
+        }
         Some(report)
     }
 
@@ -251,7 +251,9 @@ impl Seen {
     /// The answer of a command, if it says that the command was obeyed.
     fn accepted(&mut self, what: &str, answer: Result<Answer, Failure>) -> Option<Answer> {
         match answer {
-            Ok(answer) if answer.status == 200 || answer.status == 201 => {
+            // 202: done, but not published yet.
+            Ok(answer) if matches!(answer.status, 200..=202) => {
+                self.count(&format!("{what} {}", answer.status));
                 self.count(what);
                 Some(answer)
             }

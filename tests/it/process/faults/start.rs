@@ -163,7 +163,10 @@ fn a_store_from_a_backup_is_refused_until_its_loss_is_accepted() {
     assert!(new > old && !kids.is_empty());
     fs::copy(installation.path("backup"), installation.store()).unwrap();
     let said = refusal(&installation, REFUSED);
-    assert_says(&said, &[&format!("revision {old}"), "accept-rollback main", "issuer main"]);
+    assert_says(
+        &said,
+        &[&format!("revision {old}"), "jwksd accept-rollback --config FILE main --reason TEXT", "issuer main"],
+    );
     // The stop may have committed once more: the newest revision is named, whatever it is.
     assert!((new..new + 5).any(|revision| said.contains(&format!("has seen {revision} "))), "{said}");
     let (code, said) = installation.refused(&["accept-rollback", "main", "--reason", " "]);
@@ -183,7 +186,7 @@ fn a_store_without_its_audit_log_is_refused() {
     run_once(&installation);
     fs::rename(&installation.audit, installation.path("elsewhere")).unwrap();
     let said = refusal(&installation, REFUSED);
-    assert_says(&said, &["issuer main", "audit log", "accept-rollback main"]);
+    assert_says(&said, &["issuer main", "audit log", "jwksd accept-rollback --config FILE main --reason TEXT"]);
     // A second try must not take the log that the first one began for the old one.
     assert_says(&refusal(&installation, REFUSED), &["issuer main", "audit log"]);
     fs::remove_dir_all(&installation.audit).unwrap();
@@ -198,7 +201,7 @@ fn check_tampered(installation: &Installation, segment: &Path, line: usize, chan
     change(&mut lines);
     fs::write(segment, lines.join("\n") + "\n").unwrap();
     let place = format!("{}:{line}", segment.file_name().unwrap().to_str().unwrap());
-    assert_says(&refusal(installation, REFUSED), &[&place]);
+    assert_says(&refusal(installation, DAMAGED), &[&place]);
     let (code, said) = installation.refused(&["audit", "verify", installation.audit.to_str().unwrap()]);
     assert_eq!(code, DAMAGED, "{said}");
     assert_says(&said, &[&place]);

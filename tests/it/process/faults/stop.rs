@@ -1,5 +1,6 @@
 //! How a daemon ends in good order, and what it says after it was frozen.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -52,6 +53,22 @@ fn a_request_that_never_ends_does_not_keep_the_daemon() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().code(), Some(0), "{}", daemon.stderr());
     drop(wire);
+}
+
+#[test]
+fn sigterm_at_any_moment_of_the_start_ends_it_at_once() {
+    let installation = installed();
+    for delay in (0..200).step_by(20) {
+        let mut daemon = installation.spawn(None);
+        pause(Duration::from_millis(delay));
+        daemon.signal(Signal::TERM);
+        let status = daemon.wait(Duration::from_secs(5)).expect("SIGTERM was lost");
+        // Before the daemon catches it, the signal itself ends the process; there is nothing to drain yet.
+        let is_clean = status.success() || status.signal() == Some(Signal::TERM.as_raw());
+        assert!(is_clean, "after {delay} ms: {status}\n{}", daemon.stderr());
+    }
+    assert!(installation.start().stop().success());
+    installation.done(&["audit", "verify", installation.audit.to_str().unwrap()]);
 }
 
 #[test]

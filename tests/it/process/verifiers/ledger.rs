@@ -181,6 +181,7 @@ impl Ledger {
                 None => {}
             }
         }
+        counts.retain(|_, (accepted, rejected)| *accepted + *rejected > 0);
         let each = counts
             .iter()
             .map(|(name, (accepted, rejected))| format!("{name} {accepted} accepted, {rejected} rejected"));

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use crate::support::daemon::{PATIENCE, monotonic, now, sources, until, variable};
 use crate::support::http::Address;
 
+/// Whom the tokens are for.
+pub const AUDIENCE: &str = "https://api.example.com";
+
 /// A library, as the configuration declares it.
 #[derive(Debug, Clone, Copy)]
 pub struct Library {
@@ -80,7 +83,11 @@ impl Library {
             service => {
                 let mut command = interpreter(service);
                 // No proxy of the machine may come in between.
-                command.env_clear().args([&jwks, url, &cache.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+                command
+                    .env_clear()
+                    .args([&jwks, url, AUDIENCE, &cache.to_string()])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped());
                 let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; {RUN_TEST}"));
                 let stdin = Mutex::new(child.stdin.take().expect("a pipe"));
                 let stdout = child.stdout.take().expect("a pipe");
@@ -181,7 +188,7 @@ impl Service {
         let jwk = self.current()?.find(&kid).ok_or("unknown kid")?;
         let mut validation = Validation::new(algorithm.parse().map_err(fault)?);
         validation.leeway = 0;
-        validation.validate_aud = false;
+        validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&issuer]);
         let key = DecodingKey::from_jwk(jwk).map_err(fault)?;
         jsonwebtoken::decode::<Value>(token, &key, &validation).map(|_| ()).map_err(fault)
