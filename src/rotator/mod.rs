@@ -148,6 +148,13 @@ impl Rotator {
         Ok(committed)
     }
 
+    /// Shows dashboards every issuer as it is now: a standby becomes ready without anything being due.
+    pub fn show_gauges(&self) {
+        let now = self.clock.now();
+        self.places.iter().for_each(|(issuer, place)| self.gauges.show(issuer, place, now));
+        self.metrics.rotator.clock_jump.set(self.clock.jump());
+    }
+
     /// Does what is due for `issuer`, and says when to look again.
     ///
     /// # Errors
@@ -166,10 +173,7 @@ impl Rotator {
             let published = self.publish(place, desk).await;
             let plan = self.plan(issuer).await?;
             match plan.action {
-                None => {
-                    self.gauges.show(issuer, place, self.clock.now());
-                    return published.map(|()| plan.wake_at);
-                }
+                None => return published.map(|()| plan.wake_at),
                 Some(due) => self.act(issuer, place, desk, due).await?,
             }
         }

@@ -33,7 +33,6 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
     let mut ticks: JoinSet<(IssuerId, Result<Option<Timestamp>, TickError>)> = JoinSet::new();
     loop {
         let now = rotator.clock.now();
-        rotator.metrics.rotator.clock_jump.set(rotator.clock.jump());
         let mut held_back = Vec::new();
         while ticks.len() < TICKS_AT_ONCE
             && let Some(issuer) = agenda.take_due(now)
