@@ -1,6 +1,7 @@
 //! The listeners: bound before anything else happens, serving last.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::config::{Address, ApiListener, Listen, Listener as Settings};
 use crate::server::listen::{Address as BindAddress, Limits, Listener};
@@ -43,6 +44,9 @@ pub(super) fn tcp(listener: &Listener) -> Option<SocketAddr> {
         BindAddress::Unix { .. } => None,
     }
 }
+
+/// How long after a request's own bound its connection is cut.
+const CUT_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<Listener, AppError> {
     let address = match &settings.address {
