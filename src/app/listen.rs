@@ -53,6 +53,8 @@ pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<List
         Address::Tcp(address) => BindAddress::Tcp(*address),
         Address::Unix(path) => BindAddress::Unix { path: path.clone(), mode: settings.mode },
     };
-    let limits = Limits { connections: settings.max_connections, ..Limits::default() };
+    // Past the service's own bound, whose answer says what took too long.
+    let request = settings.request_timeout.as_duration() + CUT_AFTER;
+    let limits = Limits { connections: settings.max_connections, request, ..Limits::default() };
     Listener::bind(name, &address, limits).await.map_err(|source| AppError::Listen { listener: name, source })
 }
