@@ -189,7 +189,7 @@ impl Inner {
             return Err(not_granted());
         }
         let place = self.parts.rotator.places.get(id.as_str());
-        let place = place.ok_or_else(|| Code::UnknownIssuer.refusal("there is no such issuer"))?;
+        let place = place.ok_or_else(|| Code::UnknownIssuer.refusal(format!("there is no issuer {id}")))?;
         Ok((id, place))
     }
 
