@@ -59,6 +59,9 @@ pub struct Announcement {
 
 /// The configuration behind `jwksd dev`, for an issuer that is reached at `public`.
 pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config, AppError> {
+    if !public.ip().is_loopback() {
+        return Err(AppError::NotLoopback(public));
+    }
     super::open::data_dir(&options.data)?;
     let sealing = sealing_key(&options.data)?;
     let invalid =
@@ -143,7 +146,7 @@ pub(super) fn terms() -> Terms {
 /// The file of the key that seals dev's software keys; made at the first start.
 fn sealing_key(data: &Path) -> Result<PathBuf, AppError> {
     let path = data.join("sealing.key");
-    let failed = |source| AppError::System { doing: "making the sealing key of jwksd dev", source };
+    let failed = |source| AppError::DevSealingKey { path: data.join("sealing.key"), source };
     if !path.exists() {
         let mut key = [0; 32];
         rand::fill(&mut key).expect("invariant: AWS-LC aborts rather than fail to seed its generator");

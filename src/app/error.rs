@@ -1,6 +1,7 @@
 //! Why the daemon does not start, or ended.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -12,7 +13,7 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
-use crate::server::listen::BindError;
+use crate::server::listen::{Address, BindError};
 use crate::store::StoreError;
 use crate::telemetry::LoggingError;
 
@@ -47,7 +48,7 @@ pub enum AppError {
         source: AuditError,
     },
     /// A secret can't be read.
-    #[error("backend {backend}: secret")]
+    #[error("backend {backend}")]
     Secret {
         /// Whose.
         backend: BackendId,
@@ -72,6 +73,29 @@ pub enum AppError {
         /// Why.
         #[source]
         source: OpenError,
+    },
+    /// `jwksd dev` was to be reached from other machines.
+    #[error("--public {0}: jwksd dev is for this machine alone; give an address of it such as 127.0.0.1:8080")]
+    NotLoopback(SocketAddr),
+    /// The sealing key of `jwksd dev` can't be made.
+    #[error("making {}", path.display())]
+    DevSealingKey {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An issuer was to be created although it has lived.
+    #[error(
+        "issuer {issuer} is not in the store, but the audit log has seen revision {known} of it committed, so it is \
+         lost and not new: restore the store and the keys from a backup; nothing was created"
+    )]
+    Lost {
+        /// Which.
+        issuer: IssuerId,
+        /// What was committed.
+        known: Revision,
     },
     /// The configuration names an issuer that was never created, or whose record is lost.
     #[error(
@@ -105,7 +129,8 @@ pub enum AppError {
     /// The store holds another record than the one that was committed under its number.
     #[error(
         "issuer {issuer}: revision {revision} in the store is not the one that the audit log has seen committed; \
-         restore the store and the audit log of the same daemon"
+         restore store and audit log of the same moment, or, if this loss is understood, run \
+         `jwksd accept-rollback --config FILE {issuer} --reason TEXT`"
     )]
     Forked {
         /// Which.
@@ -173,4 +198,30 @@ pub enum AppError {
     /// A part of the daemon ended that must not: the daemon stops rather than go on without it.
     #[error("the {0} ended unexpectedly; see the log")]
     PartEnded(&'static str),
+}
+
+impl AppError {
+    /// What to do where the error alone seldom says it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let Self::Listen { source: BindError::Io { address, source }, .. } = self else { return None };
+        match (source.kind(), address) {
+            (io::ErrorKind::AddrInUse, _) => {
+                Some("another process listens there: `ss -ltnp` shows which; stop it, or choose another address")
+            }
+            (io::ErrorKind::AddrNotAvailable, _) => {
+                Some("no interface of this machine has that address: `ip addr` shows those that there are")
+            }
+            (io::ErrorKind::NotFound, Address::Unix { .. }) => {
+                Some("the socket's directory does not exist; make it, or let systemd do so (RuntimeDirectory=)")
+            }
+            (io::ErrorKind::PermissionDenied, Address::Unix { .. }) => {
+                Some("the user that jwksd runs as must be allowed to write to the socket's directory")
+            }
+            (io::ErrorKind::PermissionDenied, Address::Tcp(_)) => {
+                Some("ports below 1024 need the capability CAP_NET_BIND_SERVICE; or choose a higher one")
+            }
+            _ => None,
+        }
+    }
 }

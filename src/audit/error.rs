@@ -26,8 +26,8 @@ pub enum AuditError {
     #[error("audit log closed")]
     Closed,
     /// Another process writes it.
-    #[error("audit log {} is in use by another process", .0.display())]
-    Locked(PathBuf),
+    #[error("it is in use by another process; is a jwksd running on the same data?")]
+    Locked,
     /// The event is the log's own to write.
     #[error("a segment's header is not an event to append")]
     Reserved,
@@ -124,7 +124,7 @@ mod tests {
             Box::new(AuditError::Unavailable { doing: "syncing records", source: source() }),
             Box::new(AuditError::Busy),
             Box::new(AuditError::Closed),
-            Box::new(AuditError::Locked(path())),
+            Box::new(AuditError::Locked),
             Box::new(AuditError::Reserved),
             Box::new(AuditError::Damaged(Fault::Missing(path()))),
             Box::new(Fault::Missing(path())),

@@ -19,10 +19,11 @@ use crate::lifecycle::time::Span;
     name = "jwksd",
     version,
     about = "Owns an organisation's token-signing keys",
-    long_about = "Owns an organisation's token-signing keys: makes them inside an HSM or a KMS, rotates them without \
-                  one verifier failing, publishes them as a JWK Set and signs for identity providers.",
+    long_about = "Owns an organisation's token-signing keys: makes them, rotates them without one verifier failing, \
+                  publishes them as a JWK Set and signs for identity providers, so that no private key leaves its \
+                  backend.",
     after_long_help = Exit::table(),
-    after_help = "A first look: jwksd dev. Exit codes and more: jwksd --help",
+    after_help = "A first look: jwksd dev. A key has leaked: jwksd compromise. Exit codes: jwksd --help",
     max_term_width = 100,
     disable_help_subcommand = true,
 )]
@@ -51,8 +52,14 @@ pub struct General {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Try it out: a whole installation with software keys and short periods, no configuration
+    ///
+    /// It prints its addresses and what to try. Anybody on this machine may do everything with it. Ctrl-C ends it; the
+    /// next start goes on with the same keys.
     Dev(Dev),
     /// Run the daemon
+    ///
+    /// It stays in the foreground, logs to standard error and ends at SIGTERM or SIGINT, after what is under way is
+    /// finished. A changed configuration holds from the next start on.
     Run(ConfigFile),
     /// Create the data directory and the issuers that the configuration names
     ///
@@ -60,8 +67,13 @@ pub enum Command {
     /// record is lost is restored from a backup, not initialised again.
     Init(ConfigFile),
     /// Say everything that is wrong with a configuration, and what its durations come to
+    ///
+    /// It reads that file alone: `jwksd backend test` tries the secrets, and whether it fits the keys that live shows
+    /// at the start.
     CheckConfig(CheckConfig),
     /// How the daemon is, and what it needs from you
+    ///
+    /// The exit code is 1 if the daemon is not ready, for instance while a ring has no signer.
     Status(Daemon),
     /// What happens next, why, and what each step waits for
     Plan(Plan),
@@ -71,16 +83,27 @@ pub enum Command {
     ///
     /// The standby takes over as soon as every verifier can have fetched it: at once, in most cases. No valid token
     /// is rejected. If a key has leaked, use `jwksd compromise` instead.
+    #[command(after_help = "Example: jwksd rotate main es256 --reason \"before the holidays\"")]
     Rotate(Rotate),
     /// A key has leaked: stop signing with it, withdraw it, destroy it
     ///
     /// Signing moves at once to the standby, the key leaves the JWK Set, its private half is destroyed, and a new key
     /// is published so that lazy verifiers fetch again. Tokens that the key has signed are rejected from then on, as
-    /// verifiers forget it; the answer says when each kind of verifier has. This can't be undone.
+    /// verifiers forget it; the answer says when each kind of verifier has. This can't be undone. Repeating the command
+    /// is harmless and shows how far it is.
+    #[command(after_help = "Example: jwksd compromise main N8SCzIXpOxrJmDOJf1jpEzRxawqFrjuiTTYwEOLuZnY --reason \
+                            \"build server stolen\"")]
     Compromise(Compromise),
     /// Publish the public keys of another issuer, to move from it without rejecting its tokens
+    ///
+    /// They are published beside ours under their own kids, and never sign. Importing a key again sets its --until
+    /// anew.
+    #[command(after_help = "Example: curl -s https://old.example.com/.well-known/jwks.json | \
+                            jwksd import main - --until 30d")]
     Import(Import),
     /// Take an imported key out of the JWK Set
+    ///
+    /// Tokens that it signed are rejected from then on, as verifiers forget it.
     Withdraw(Withdraw),
     /// Read or check the audit log
     #[command(subcommand)]
@@ -89,6 +112,8 @@ pub enum Command {
     ///
     /// For after a restore from a backup. Stop the daemon first. What happened since that backup is lost: keys made
     /// since then are unknown, a compromise declared since then must be declared again.
+    #[command(after_help = "Example: jwksd accept-rollback -c /etc/jwksd/jwksd.toml main --reason \"disk lost, \
+                            restored Monday's backup\"")]
     AcceptRollback(AcceptRollback),
     /// Look at a backend of the configuration
     #[command(subcommand)]
@@ -96,12 +121,14 @@ pub enum Command {
     /// Who the daemon takes you for, and what you may do
     Whoami(Daemon),
     /// Print shell completions
+    #[command(after_help = "Example: jwksd completions bash > /usr/share/bash-completion/completions/jwksd")]
     Completions {
         /// For which shell
         #[arg(value_enum)]
         shell: Shell,
     },
     /// Print the man page, or write it and those of all commands into a directory
+    #[command(after_help = "Examples: jwksd man | man -l -; jwksd man /usr/share/man/man1")]
     Man {
         /// Where to write them
         directory: Option<PathBuf>,
@@ -114,14 +141,14 @@ pub struct Dev {
     /// Where keys, state and audit log go
     #[arg(long, value_name = "DIR", default_value = "./jwksd-dev")]
     pub data: PathBuf,
-    /// Listens for verifiers
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    /// Listens for verifiers; a loopback address
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub public: SocketAddr,
     /// Listens for identity providers
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
     pub signing: SocketAddr,
     /// Listens for operators
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8082")]
     pub admin: SocketAddr,
 }
 
@@ -289,6 +316,9 @@ pub struct AcceptRollback {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Backend {
     /// Make a throw-away key, sign with it, verify, destroy it; without the daemon
+    ///
+    /// It reads the secrets of the backend as the daemon would; run it as the daemon's user. Software keys can be
+    /// opened by one process only: stop the daemon first.
     Test {
         /// Its name in the configuration
         name: BackendId,

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::paint::{GOOD, paint, tame};
 use super::table::Table;
-use crate::app::{self, TestReport};
+use crate::app::{self, AppError, TestReport};
 use crate::config::Config;
 use crate::ids::BackendId;
 
@@ -15,8 +15,10 @@ use crate::ids::BackendId;
 pub fn backend(args: &args::Backend, context: Context<'_>) -> Result<(), Failure> {
     let args::Backend::Test { name, config } = args;
     let config = Config::load(&config.path)?;
-    let report =
-        app::test_backend(&config, name).map_err(|source| Failure::Backend { backend: name.clone(), source })?;
+    let report = app::test_backend(&config, name).map_err(|error| match error {
+        source @ AppError::BackendTest { .. } => Failure::Backend { backend: name.clone(), source },
+        error => error.into(),
+    })?;
     context.tell(&as_json(name, &report), |_| render(name, &report))
 }
 

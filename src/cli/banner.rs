@@ -4,15 +4,16 @@ use super::paint::{BAD, COMING, TITLE, paint, tame};
 use crate::app::Announcement;
 use crate::lifecycle::policy::Rotation;
 
-/// Warning, addresses, and what to try.
+/// Warning, addresses, and what to try; `program`: how to call `jwksd` from the same directory.
 #[must_use]
-pub fn render(announcement: &Announcement) -> String {
+pub fn render(announcement: &Announcement, program: &str) -> String {
     let Announcement { data, public, signing, admin, issuer, url, ring, terms } = announcement;
     let period = match &terms.rotation {
         Rotation::Every(period) => format!("Every {period}"),
         Rotation::Schedule(schedule) => format!("At \"{}\"", schedule.as_str()),
     };
     let (propagation, drain, retention) = (terms.propagation, terms.drain, terms.retention);
+    let program = tame(program);
     let mut text = format!(
         "\n{}\nIts keys are files in {}, and anybody on this machine may do everything.\n\n",
         paint(BAD, "jwksd dev: FOR TRYING OUT, NOT FOR PRODUCTION"),
@@ -26,21 +27,23 @@ pub fn render(announcement: &Announcement) -> String {
     let base = tame(url);
     for (title, lines) in [
         (
-            "Have a token signed:",
+            format!("Have a token signed; it lives for {}:", terms.token_lifetime_max),
             vec![
                 format!("curl -s http://{signing}/v1/issuers/{issuer}/rings/{ring}/jwt \\"),
                 r#"  -H 'content-type: application/json' -d '{"claims":{"sub":"alice","aud":"demo"}}'"#.to_owned(),
             ],
         ),
-        ("Fetch the JWK Set that verifies it:", vec![format!("curl -si {base}/.well-known/jwks.json")]),
+        ("Fetch the JWK Set that verifies it:".to_owned(), vec![format!("curl -si {base}/.well-known/jwks.json")]),
         (
-            "See the keys and what happens next, rotate, and practise for the worst night:",
+            "In another terminal, see the keys and what happens next, rotate, and practise for the worst night;\n\
+             KID is one that `keys` shows:"
+                .to_owned(),
             vec![
                 format!("export JWKSD_ADMIN={admin}"),
-                "jwksd keys".to_owned(),
-                format!("jwksd plan --for 5m {issuer}"),
-                format!("jwksd rotate {issuer} {ring}"),
-                format!("jwksd compromise {issuer} KID --reason drill"),
+                format!("{program} keys"),
+                format!("{program} plan --for 5m {issuer}"),
+                format!("{program} rotate {issuer} {ring}"),
+                format!("{program} compromise {issuer} KID --reason drill"),
             ],
         ),
     ] {
@@ -52,8 +55,10 @@ pub fn render(announcement: &Announcement) -> String {
     text.push_str(&format!(
         "\n{}\n  {period} the standby, published at least {propagation} before, becomes the signer.\n  \
          The old version stays in the JWK Set for {retention}, until its last token has expired; its private half\n  \
-         goes after {drain}. Keep `watch jwksd keys` open: no token is rejected at any moment.\n\n",
+         goes after {drain}. Keep `watch {program} keys` open: no token is rejected at any moment.\n\n\
+         Ctrl-C ends it; the same command goes on with the same keys, and without {} begins anew.\n\n",
         paint(TITLE, "Watch a whole rotation within two minutes:"),
+        tame(&data.display().to_string()),
     ));
     text
 }

@@ -42,7 +42,7 @@ pub fn compromise(args: &args::Compromise, context: Context<'_>) -> Result<(), F
     }
     let answer = client.post(&format!("/v1/issuers/{issuer}/compromise"), &request)?;
     let report = format!("/v1/issuers/{issuer}/compromised/{}", escaped(kid.as_str()));
-    let answer = settled(&client, &report, answer, context.format)?;
+    let answer = settled(&client, &report, answer, context)?;
     context.show(&answer, render)
 }
 
@@ -104,15 +104,15 @@ fn outlook(keys: &Keys, key: &Key, request: &CompromiseRequest, now: Timestamp) 
 }
 
 /// Looks again until nothing is left to be waited for, or for some seconds.
-fn settled(client: &Client, path: &str, mut answer: Answer, format: Format) -> Result<Answer, ClientError> {
+fn settled(client: &Client, path: &str, mut answer: Answer, context: Context<'_>) -> Result<Answer, ClientError> {
     for n in 0..TRIES {
         // An answer that is not readable was still an answer: it must not be lost for a program.
         match answer.read::<CompromiseReport>() {
-            Ok(report) if is_moving(&report) => {}
-            Err(error) if format == Format::Text => return Err(error),
+            Ok(report) if is_moving(&report, context.now()) => {}
+            Err(error) if context.format == Format::Text => return Err(error),
             _ => return Ok(answer),
         }
-        if n == 0 && format == Format::Text {
+        if n == 0 && context.format == Format::Text {
             output::say("Declared. Waiting some seconds for what follows from it ...");
         }
         thread::sleep(PAUSE);
@@ -126,13 +126,13 @@ fn settled(client: &Client, path: &str, mut answer: Answer, format: Format) -> R
 }
 
 /// Whether the next answer may soon say more than this one.
-fn is_moving(report: &CompromiseReport) -> bool {
+fn is_moving(report: &CompromiseReport, now: Timestamp) -> bool {
     let has_flush_key = report.flush_key.as_ref().is_some_and(|key| key.published);
     let is_between_keys = match (&report.ring, &report.signer) {
         (None, _) => false,
         (Some(_), Some(_)) => !has_flush_key,
         // Once a moment is known, it is told; it may be a day away.
-        (Some(_), None) => report.resumes_at.is_none(),
+        (Some(_), None) => report.resumes_at.is_none_or(|at| at.0 <= now),
     };
     report.withdrawal_seen_at.is_none() || report.private_half == PrivateHalf::Held || is_between_keys
 }
@@ -168,6 +168,9 @@ pub fn render(report: &CompromiseReport, now: Timestamp) -> String {
             "\n{} Repeat the same command to see how far it is.\n",
             paint(DOUBTFUL, "Not over yet.")
         ));
+        if report.signer.is_none() && report.resumes_at.is_some_and(|at| at.0 > now) {
+            text.push_str("To sign sooner and have some tokens rejected, repeat it with --activate-unpropagated.\n");
+        }
     }
     text
 }
@@ -179,7 +182,10 @@ fn signing(report: &CompromiseReport, now: Timestamp) -> Cell {
             let since = moment(signer.activated_at.0, now);
             Cell::styled(GOOD, &format!("goes on: v{} signs, activated {since}", signer.version))
         }
-        (None, Some(at), _) => Cell::styled(BAD, &format!("NOTHING SIGNS; it resumes {}", moment(at.0, now))),
+        (None, Some(at), _) if at.0 > now => {
+            Cell::styled(BAD, &format!("NOTHING SIGNS; it resumes {}", moment(at.0, now)))
+        }
+        (None, Some(_), _) => Cell::styled(BAD, "NOTHING SIGNS; the next key takes over at this moment"),
         (None, None, _) => Cell::styled(BAD, "NOTHING SIGNS; a new key is being made and published"),
     }
 }

@@ -20,11 +20,11 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
 }
 
 /// Runs without a configuration, and tells what to try.
-pub fn dev(args: &Dev) -> Result<(), Failure> {
+pub fn dev(args: &Dev, program: &str) -> Result<(), Failure> {
     let Dev { data, public, signing, admin } = args.clone();
     let options = DevOptions { data, public, signing, admin };
     // To standard error, where the log goes too: standard output stays free for nothing at all.
-    let announce = |announcement: &app::Announcement| output::say(&banner::render(announcement));
+    let announce = |announcement: &app::Announcement| output::say(&banner::render(announcement, program));
     Ok(app::dev(&options, announce)?)
 }
 

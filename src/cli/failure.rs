@@ -29,7 +29,7 @@ pub enum Failure {
     /// The daemon did not start, or work that is done without it came to nothing.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A backend did not do what is asked of it.
+    /// A backend did not do what is asked of it in a test.
     #[error("backend {backend}")]
     Backend {
         /// Which.
@@ -83,8 +83,7 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Configuration(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),
-            Self::App(AppError::UnknownIssuer(_)) => Exit::NotFound,
-            Self::Backend { source: AppError::UnknownBackend(_), .. } => Exit::NotFound,
+            Self::App(AppError::UnknownIssuer(_) | AppError::UnknownBackend(_)) => Exit::NotFound,
             Self::App(AppError::Audit { source: audit::AuditError::Damaged(_), .. }) => Exit::Damaged,
             Self::Audit { source: audit::Fault::Missing(_) | audit::Fault::Unreadable { .. }, .. } => Exit::NotFound,
             Self::Audit { source: audit::Fault::Record { .. }, .. } => Exit::Damaged,
@@ -116,6 +115,7 @@ impl Failure {
     fn advice(&self) -> String {
         let advice = match self {
             Self::Client(error) => error.advice(),
+            Self::App(error) => error.advice(),
             _ => None,
         };
         advice.map(|advice| format!("\n{} {advice}", paint(COMING, "hint:"))).unwrap_or_default()

@@ -51,7 +51,7 @@ pub fn render(keys: &Keys, now: Timestamp, scope: Scope) -> String {
     let listed = keys.iter().filter(|key| key.listed).count();
     let mut text = format!("{}, JWK Set version {jwk_set_version} with ", paint(TITLE, tame(issuer)));
     text.push_str(&if listed == 1 { "1 key\n\n".to_owned() } else { format!("{listed} keys\n\n") });
-    let is_shown = |key: &&Key| scope == Scope::All || key.state != KeyState::Destroyed;
+    let is_shown = |key: &&Key| scope == Scope::All || !is_gone(key);
     let mut table = Table::new(["KEY", "STATE", "KID", "NEXT"]).indented(2);
     for key in keys.iter().filter(is_shown) {
         let (style, state) = state(key, now);
@@ -65,6 +65,16 @@ pub fn render(keys: &Keys, now: Timestamp, scope: Scope) -> String {
         text.push_str(&format!("\n  {hidden} more {verb} gone; --all lists {object}\n"));
     }
     text
+}
+
+/// Whether nothing is left of it: neither in the JWK Set nor in a backend.
+fn is_gone(key: &Key) -> bool {
+    match key.state {
+        KeyState::Destroyed => true,
+        KeyState::Imported => key.withdrawn_at.is_some(),
+        KeyState::Compromised => key.private_half == PrivateHalf::Foreign && key.withdrawn_at.is_some(),
+        _ => false,
+    }
 }
 
 /// `es256 v7`; an imported key has no ring.

@@ -42,6 +42,8 @@ use crate::lifecycle::time::Timestamp;
 
 /// Does what the arguments say. `clock` shows the time by which answers are told.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> Timestamp) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = program(arguments.first());
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -52,7 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> T
     };
     arguments.general.color.choose();
     let format = if arguments.general.json { Format::Json } else { Format::Text };
-    let exit = match command(&arguments.command, Context { format, clock }) {
+    let exit = match command(&arguments.command, &program, Context { format, clock }) {
         Ok(()) => Exit::Done,
         Err(failure) => {
             output::say(&failure.message());
@@ -62,9 +64,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> T
     exit.into()
 }
 
-fn command(command: &Command, context: Context<'_>) -> Result<(), Failure> {
+/// How whoever typed this can call us again; a path stays one, since `jwksd` alone may not be found.
+fn program(first: Option<&OsString>) -> String {
+    let typed = first.map(|first| first.to_string_lossy().into_owned()).filter(|first| first.contains('/'));
+    typed.unwrap_or_else(|| "jwksd".to_owned())
+}
+
+fn command(command: &Command, program: &str, context: Context<'_>) -> Result<(), Failure> {
     match command {
-        Command::Dev(args) => daemon::dev(args),
+        Command::Dev(args) => daemon::dev(args, program),
         Command::Run(file) => daemon::run(file),
         Command::Init(file) => daemon::init(file, context),
         Command::CheckConfig(file) => check_config::check_config(file, context),

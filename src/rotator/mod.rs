@@ -139,11 +139,12 @@ impl Rotator {
         let (place, desk) = self.desk(issuer)?;
         let committed = {
             let _desk = desk.lock().await;
-            self.commit(place, fact, cause).await?
+            self.commit(place, fact, cause).await
         };
-        let published = self.publish(place, desk).await;
+        // Also after an error: if the commit's fate is not known, the look at the store must not wait.
         self.wakes.wake(issuer);
-        published?;
+        let committed = committed?;
+        self.publish(place, desk).await?;
         Ok(committed)
     }
 
@@ -218,7 +219,7 @@ impl Rotator {
     /// Commits a fact that is dated now.
     async fn commit(&self, place: &Place, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
         // Marked before it is dated: what readers do meanwhile is covered by the drain.
-        place.commit_pending(self.clock.monotonic());
+        let is_first = place.commit_pending(self.clock.monotonic());
         let name = fact.name();
         let event = Event { at: self.clock.now(), fact };
         let result = self.committer.commit(place, &event, cause).await;
@@ -230,7 +231,8 @@ impl Rotator {
                 Ok(committed)
             }
             Err(source) => {
-                if !matches!(source, CommitError::Unknown(_)) {
+                // An earlier commit whose fate is not known stays pending until a refresh has shown it.
+                if is_first && !matches!(source, CommitError::Unknown(_)) {
                     place.commit_settled();
                 }
                 let issuer = place.state().issuer().id().clone();

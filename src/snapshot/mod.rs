@@ -124,8 +124,10 @@ impl Place {
     ///
     /// The dates in a commit count from the moment at which it was decided. Until readers see it they
     /// may sign as before, which its `drain` allows for, but only for so long: see [`Place::pending_for`].
-    pub fn commit_pending(&self, monotonic: Duration) {
-        self.pending_since.store(millis(monotonic).max(1), Ordering::SeqCst);
+    /// One that is pending already counts on. Returns whether none was.
+    pub fn commit_pending(&self, monotonic: Duration) -> bool {
+        let since = millis(monotonic).max(1);
+        self.pending_since.compare_exchange(0, since, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Marks that readers see everything that was decided.

@@ -78,7 +78,7 @@ impl Inner {
             done.map_err(|error| Code::Internal.refusal("the command broke off").because(&error).for_operator())?;
         match done {
             Ok(()) => Ok(Recorded::Published),
-            Err(TickError::UnknownIssuer(_)) => Err(Code::UnknownIssuer.refusal("there is no such issuer")),
+            Err(TickError::UnknownIssuer(id)) => Err(Code::UnknownIssuer.refusal(format!("there is no issuer {id}"))),
             Err(TickError::Commit { event, source, .. }) if event == name => Err(not_committed(&source)),
             // The fact itself is committed: publishing it, or recording that, is what failed.
             Err(error @ (TickError::Publish { .. } | TickError::Commit { .. })) => {

@@ -74,6 +74,15 @@ pub async fn withdraw(
 ) -> Result<Reply<api::WithdrawReport>, Refusal> {
     let kid = parse_kid(&kid)?;
     let (id, place) = shared.issuer(&asker, Operation::Import, &name, None)?;
+    let own =
+        place.state().issuer().state().rings.iter().find(|(_, r)| r.kids().any(|k| *k == kid)).map(|(n, _)| n.clone());
+    if let Some(ring) = own {
+        let detail = format!(
+            "{kid} was not imported: it is a key of ring {ring}, which withdraws it in its time; to have it replaced, \
+             rotate the ring; if it has leaked, declare it compromised"
+        );
+        return Err(Code::Illegal.refusal(detail));
+    }
     shared.record(&id, Fact::ImportWithdrawn { kid: kid.clone() }, cause(&asker, None)?).await?;
     let state = place.state();
     Ok(Reply::ok(api::WithdrawReport {

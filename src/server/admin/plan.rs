@@ -79,7 +79,7 @@ fn horizon(query: Option<&str>) -> Result<Span, Refusal> {
 const YEAR: Span = Span::from_days(365);
 
 async fn plan_of(shared: &Shared, id: &IssuerId, ahead: Span) -> Result<api::Plan, Refusal> {
-    let unknown = || Code::UnknownIssuer.refusal("there is no such issuer");
+    let unknown = || Code::UnknownIssuer.refusal(format!("there is no issuer {id}"));
     let rotator = &shared.parts.rotator;
     let place = rotator.places.get(id.as_str()).ok_or_else(unknown)?;
     let now = rotator.clock.now();

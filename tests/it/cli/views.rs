@@ -182,7 +182,7 @@ fn a_newcomer_is_told_what_to_try() {
         terms,
     };
     let mut book = Book::default();
-    book.page("dev", &banner::render(&announcement));
+    book.page("dev", &banner::render(&announcement, "target/release/jwksd"));
     assert_kept("dev.txt", &book.0);
 }
 

@@ -6,7 +6,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::client::{Client, Reply, ask, request};
 use super::world::{JWKS, RING, START, URL, World};
-use crate::support::fake_backend::Call;
 
 /// Sends `body` to an endpoint of the ring, and returns status and code.
 async fn refused(world: &World, endpoint: &str, body: &str) -> (u16, String) {
@@ -15,7 +14,7 @@ async fn refused(world: &World, endpoint: &str, body: &str) -> (u16, String) {
 }
 
 async fn nothing_was_signed(world: &World) {
-    assert_eq!(world.backend.calls(Call::Sign), 0);
+    assert_eq!(world.signatures(), 0);
     let reply = ask(world.signing, "POST", &format!("{RING}/jwt"), Some(r#"{"claims":{}}"#)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }

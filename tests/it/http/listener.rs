@@ -34,14 +34,14 @@ async fn a_head_that_trickles_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_cut_off() {
-    let sign = sign::Settings { body_within: Duration::from_millis(100), ..sign::Settings::default() };
+    let sign = sign::Settings { within: Duration::from_millis(300), ..sign::Settings::default() };
     let world = World::with(Setup { sign, ..Setup::default() }).await;
     let mut slow = Client::tcp(world.signing).await;
     let whole = request("POST", &format!("{RING}/jwt"), &[], Some(r#"{"claims":{}}"#));
     slow.send(&whole[..whole.len() - 5]).await;
     let reply = slow.receive(false).await.unwrap();
     assert!(matches!((reply.status, reply.code().as_str()), (408, "body_timeout")), "{reply:?}");
-    assert_eq!(world.backend.calls(Call::Sign), 0);
+    assert_eq!(world.signatures(), 0);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_flood_of_signatures_is_shed() {
     world.backend.fail_always(Call::Sign, Fault::Hang);
     let mut stuck = Client::tcp(world.signing).await;
     stuck.send(&request("POST", &format!("{RING}/jwt"), &[], Some(r#"{"claims":{}}"#))).await;
-    while world.backend.calls(Call::Sign) == 0 {
+    while world.signatures() == 0 {
         tokio::task::yield_now().await;
     }
     let reply = ask(world.signing, "POST", &format!("{RING}/jwt"), Some(r#"{"claims":{}}"#)).await;
@@ -93,7 +93,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
     assert_eq!(idle.ask("GET", &format!("{RING}/signer"), &[], None).await.status, 200);
     let mut busy = Client::tcp(world.signing).await;
     busy.send(&request("POST", &format!("{RING}/jwt"), &[], Some(r#"{"claims":{}}"#))).await;
-    while world.backend.calls(Call::Sign) == 0 {
+    while world.signatures() == 0 {
         tokio::task::yield_now().await;
     }
     world.stop();
@@ -111,7 +111,7 @@ async fn what_takes_too_long_is_cut_off_at_the_end_of_the_grace_period() {
     world.backend.fail_always(Call::Sign, Fault::Hang);
     let mut busy = Client::tcp(world.signing).await;
     busy.send(&request("POST", &format!("{RING}/jwt"), &[], Some(r#"{"claims":{}}"#))).await;
-    while world.backend.calls(Call::Sign) == 0 {
+    while world.signatures() == 0 {
         tokio::task::yield_now().await;
     }
     world.stop();

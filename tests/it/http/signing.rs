@@ -62,7 +62,7 @@ async fn a_batch_answers_each_request_in_its_place() {
             _ => assert_eq!(verified(&world, result["token"].as_str().unwrap()).await["n"], n),
         }
     }
-    assert_eq!(world.backend.calls(Call::Sign), 48);
+    assert_eq!(world.signatures(), 48);
 }
 
 /// A signing input for the signer, with this payload.
@@ -97,7 +97,7 @@ async fn whoever_names_an_old_key_is_told_the_new_one() {
     let reply = ask(world.signing, "POST", &path("signature"), Some(&body)).await;
     assert_eq!((reply.status, reply.code().as_str()), (409, "wrong_signer"));
     assert_eq!((&reply.json()["kid"], &reply.json()["alg"]), (&new["kid"], &json!("ES256")));
-    assert_eq!(world.backend.calls(Call::Sign), 0);
+    assert_eq!(world.signatures(), 0);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn who_is_granted_nothing_learns_nothing() {
     }
     denials.dedup();
     assert_eq!(denials.len(), 1, "a denial tells whether the issuer exists");
-    assert_eq!(world.backend.calls(Call::Sign), 0);
+    assert_eq!(world.signatures(), 0);
     let reply = client.ask("POST", ours, &[("authorization", "Bearer alpha")], body).await;
     assert_eq!(reply.status, 200);
     let twice = [("authorization", "Bearer alpha"), ("authorization", "Bearer alpha")];

@@ -30,7 +30,7 @@ use jwksd::store::Store;
 use jwksd::telemetry::Metrics;
 use tokio::sync::watch;
 
-use crate::support::fake_backend::FakeBackend;
+use crate::support::fake_backend::{Call, FakeBackend};
 use crate::support::memory_store::MemoryStore;
 
 /// A clock that the tests wind.
@@ -86,6 +86,8 @@ pub struct World {
     pub admin: SocketAddr,
     pub monitor: SocketAddr,
     pub socket: PathBuf,
+    /// Signatures by which the rotator has tried new keys.
+    trials: AtomicU64,
     stop: Option<watch::Sender<()>>,
     _directory: tempfile::TempDir,
 }
@@ -158,6 +160,7 @@ impl World {
             rotator.record(id, fact, &Cause::default()).await.unwrap();
         }
         rotator.tick(&main).await.unwrap();
+        let trials = AtomicU64::new(backend.calls(Call::Sign));
 
         let (stop, _) = watch::channel(());
         let counters = Counters::default();
@@ -215,6 +218,7 @@ impl World {
             health,
             counters,
             socket,
+            trials,
             stop: Some(stop),
             _directory: directory,
         }
@@ -232,6 +236,13 @@ impl World {
     }
 
     pub async fn tick(&self) {
+        let before = self.backend.calls(Call::Sign);
         self.rotator.tick(&ISSUER.parse().unwrap()).await.unwrap();
+        self.trials.fetch_add(self.backend.calls(Call::Sign) - before, Ordering::SeqCst);
+    }
+
+    /// How often the backend was asked to sign for a caller.
+    pub fn signatures(&self) -> u64 {
+        self.backend.calls(Call::Sign) - self.trials.load(Ordering::SeqCst)
     }
 }

@@ -2,12 +2,13 @@
 
 mod rig;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jwksd::ids::Kid;
 use jwksd::lifecycle::event::{Fact, Succession};
-use jwksd::rotator::{CommitError, TickError};
+use jwksd::rotator::{CommitError, TickError, run};
 use jwksd::signer::SignError;
 use jwksd::store::Store;
 
@@ -201,4 +202,49 @@ async fn a_jump_of_the_wall_clock_brings_no_rotation_forward() {
     rig.pass(1_000);
     rig.settle().await;
     assert_eq!(rig.signing_version(), Some(2));
+}
+
+#[tokio::test]
+async fn an_unknown_fate_stops_signing_in_time_whatever_is_tried_meanwhile() {
+    let rig = Rig::settled().await;
+    let bad = rig.signer_kid();
+    rig.store.fail_next(Fault::PersistedThenMute);
+    let unknown = rig.record(compromised(&bad)).await.unwrap_err();
+    assert!(matches!(unknown, TickError::Commit { source: CommitError::Unknown(_), .. }), "{unknown:?}");
+    rig.pass(40);
+    let again = rig.record(compromised(&bad)).await.unwrap_err();
+    assert!(matches!(again, TickError::Commit { source: CommitError::Store(_), .. }), "{again:?}");
+    rig.pass(6);
+    assert_eq!(rig.sign().await.unwrap_err().code(), "state_unconfirmed");
+    rig.store.recover();
+    rig.settle().await;
+    assert!(rig.sign().await.is_ok());
+    assert_ne!(rig.signer_kid(), bad);
+}
+
+#[tokio::test]
+async fn a_command_of_unknown_fate_is_looked_into_without_being_asked() {
+    let rig = Rig::settled().await;
+    let bad = rig.signer_kid();
+    let ticks = rig.rotator.metrics.rotator.ticks.get();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(run(Arc::clone(&rig.rotator), async { drop(stopped.await) }));
+    assert!(soon(|| rig.rotator.metrics.rotator.ticks.get() > ticks).await);
+    rig.store.fail_next(Fault::PersistedThenMute);
+    assert!(rig.record(compromised(&bad)).await.is_err());
+    rig.store.recover();
+    let is_seen = soon(|| rig.signing_version() == Some(2)).await;
+    drop(stop);
+    running.await.unwrap();
+    assert!(is_seen, "readers never saw what was committed");
+}
+
+/// Whether `happened` comes true within a few seconds.
+async fn soon(happened: impl Fn() -> bool) -> bool {
+    let waiting = async {
+        while !happened() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok()
 }

@@ -1,6 +1,7 @@
 //! A store in memory that can fail a commit in either way: before it was written, or after.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jwksd::backend::BoxFuture;
@@ -18,6 +19,8 @@ pub enum Fault {
     NotPersisted,
     /// It fails, but all was written.
     Persisted,
+    /// The same, and nothing can be read any more until [`MemoryStore::recover`].
+    PersistedThenMute,
 }
 
 /// Records as bytes, so that every load goes through the codec.
@@ -25,17 +28,23 @@ pub enum Fault {
 pub struct MemoryStore {
     records: Mutex<BTreeMap<IssuerId, Vec<u8>>>,
     faults: Mutex<VecDeque<Fault>>,
+    is_mute: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
 impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { records: Mutex::default(), faults: Mutex::default(), clock }
+        Self { records: Mutex::default(), faults: Mutex::default(), is_mute: AtomicBool::new(false), clock }
     }
 
     /// The next call that writes, and is not failed yet, goes wrong like this.
     pub fn fail_next(&self, fault: Fault) {
         self.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Loads work again.
+    pub fn recover(&self) {
+        self.is_mute.store(false, Ordering::SeqCst);
     }
 
     /// The record's bytes, to be put back later as a backup would.
@@ -75,6 +84,9 @@ impl MemoryStore {
         if fault != Some(Fault::NotPersisted) {
             records.insert(issuer.id().clone(), sealed.bytes);
         }
+        if fault == Some(Fault::PersistedThenMute) {
+            self.is_mute.store(true, Ordering::SeqCst);
+        }
         let committed = Committed { issuer: issuer.clone(), revision, commit_id, hash: sealed.hash };
         Ok(fault.map_or(Ok(Replaced::Committed(committed)), Err))
     }
@@ -82,6 +94,9 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn load<'a>(&'a self, issuer: &'a IssuerId) -> BoxFuture<'a, Result<Option<Committed>, StoreError>> {
+        if self.is_mute.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Unavailable("fake fault in load".to_owned())) });
+        }
         let record = self.record(issuer);
         Box::pin(async move { record.map(|record| decode(issuer, &record)).transpose() })
     }

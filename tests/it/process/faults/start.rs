@@ -87,9 +87,10 @@ fn a_missing_store_is_not_a_first_start() {
     assert_says(&said, &[installation.store().to_str().unwrap(), "does not exist", "jwksd init"]);
     assert!(!installation.store().exists(), "the refusal made a store");
     // Whoever follows that advice for a store that was lost is told so, rather than given new keys.
-    installation.run(&["init"]);
-    let said = refusal(&installation, REFUSED);
-    assert_says(&said, &["issuer main", "restore"]);
+    let (code, said) = installation.refused(&["init"]);
+    assert_eq!(code, REFUSED, "{said}");
+    assert_says(&said, &["issuer main", "restore", "nothing was created"]);
+    assert!(!installation.store().exists(), "init made a store");
     fs::rename(installation.path("elsewhere"), installation.store()).unwrap();
     assert!(installation.start().stop().success());
 }
