@@ -225,3 +225,21 @@ async fn soon(happened: impl Fn() -> bool) -> bool {
     };
     tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok()
 }
+
+#[tokio::test]
+async fn a_leaked_key_does_not_wait_behind_others_whose_backend_hangs() {
+    let rig = Rig::with(&["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"], Vec::new()).await;
+    rig.settle().await;
+    rig.pass(100);
+    let bad = rig.signer_kid();
+    rig.backend.fail_always(Call::Generate, BackendFault::Hang);
+    let made = rig.backend.calls(Call::Generate);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(run(Arc::clone(&rig.rotator), async { drop(stopped.await) }));
+    assert!(soon(|| rig.backend.calls(Call::Generate) == made + 8).await);
+    rig.record(compromised(&bad)).await.unwrap();
+    let is_gone = soon(|| rig.backend.labels().len() == 1).await;
+    running.abort();
+    drop(stop);
+    assert!(is_gone, "the private half of the leaked key is still there");
+}
