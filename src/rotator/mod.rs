@@ -11,9 +11,11 @@ mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::backend::BackendError;
@@ -38,6 +40,9 @@ const ACTIONS_PER_TICK: u32 = 16;
 
 /// The longest that a failing action is left alone.
 const BACKOFF_MAX: Span = Span::from_mins(5);
+
+/// How long one publisher may take. An operator's command on the same issuer waits for it.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that changes the state of issuers.
 #[derive(Debug)]
@@ -66,6 +71,8 @@ struct Desk {
     /// Failed actions: when to try again, and how often they failed.
     deferred: BTreeMap<Action, Timestamp>,
     failures: BTreeMap<Action, u32>,
+    /// The set that every publisher has been given since the start.
+    handed_out: Option<JwkSetVersion>,
 }
 
 /// Why a tick ended early.
@@ -131,12 +138,12 @@ impl Rotator {
     /// [`TickError`]; on [`TickError::Publish`] the fact is committed, and publication is tried again.
     pub async fn record(&self, issuer: &IssuerId, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
         let (place, desk) = self.desk(issuer)?;
-        let _desk = desk.lock().await;
+        let mut desk = desk.lock().await;
         let committed = self.commit(place, fact, cause).await;
         // Also after an error: if the commit's fate is not known, the look at the store must not wait.
         self.wakes.wake(issuer);
         let committed = committed?;
-        self.publish(place).await?;
+        self.publish(place, &mut desk).await?;
         Ok(committed)
     }
 
@@ -149,17 +156,21 @@ impl Rotator {
         self.metrics.rotator.ticks.inc();
         for _ in 0..ACTIONS_PER_TICK {
             let due = {
-                let desk = desk.lock().await;
+                let mut desk = desk.lock().await;
                 let refreshed = self.committer.refresh(place).await;
                 refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
                 place.commit_settled();
-                self.publish(place).await?;
+                let published = match self.publish(place, &mut desk).await {
+                    // It holds up what waits for this publication, and nothing else.
+                    published @ (Ok(()) | Err(TickError::Publish { .. })) => published,
+                    Err(error) => return Err(error),
+                };
                 let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
                 let plan = place.state().issuer().plan(&place.settings.policy, outlook);
                 match plan.action {
                     None => {
                         self.gauges.show(issuer, place, self.clock.now());
-                        return Ok(plan.wake_at);
+                        return published.map(|()| plan.wake_at);
                     }
                     Some(due) => due,
                 }
@@ -192,8 +203,7 @@ impl Rotator {
                 desk.deferred.remove(&action);
                 desk.failures.remove(&action);
                 self.metrics.rotator.action(name(&action)).inc();
-                self.commit(place, fact, &Cause::default()).await?;
-                self.publish(place).await
+                self.commit(place, fact, &Cause::default()).await.map(|_| ())
             }
             Err(error) => {
                 self.metrics.rotator.failure(name(&action)).inc();
@@ -236,16 +246,21 @@ impl Rotator {
     }
 
     /// Puts the newest set where verifiers fetch it, and records that it was seen there.
-    async fn publish(&self, place: &Place) -> Result<(), TickError> {
-        let (id, pending) = {
+    ///
+    /// The first time after a start it is handed out again: a publisher may be new, or have lost what it held.
+    async fn publish(&self, place: &Place, desk: &mut Desk) -> Result<(), TickError> {
+        let (id, version, is_pending, is_out) = {
             let state = place.state();
-            (state.issuer().id().clone(), state.issuer().to_publish(&place.settings.policy))
+            let issuer = state.issuer();
+            let is_pending = issuer.to_publish(&place.settings.policy).is_some();
+            (issuer.id().clone(), state.jwk_set_version(), is_pending, issuer.state().published.is_some())
         };
-        let is_out = place.state().issuer().state().published.is_some();
-        if pending.is_some() || is_out {
+        if is_pending || is_out {
             place.serve();
         }
-        let Some(version) = pending else { return Ok(()) };
+        if !is_pending && (!is_out || desk.handed_out == Some(version)) {
+            return Ok(());
+        }
         let served = place.served().clone();
         for publisher in self.publishers.get(&id).into_iter().flatten() {
             let Some(served) = &served else { break };
@@ -255,8 +270,14 @@ impl Rotator {
                 jwk_set: served.body.clone(),
                 openid_configuration: served.openid_configuration.clone(),
             };
-            let published = publisher.publish(&publication).await;
+            let published = timeout(PUBLISH_WITHIN, publisher.publish(&publication)).await.unwrap_or_else(|_| {
+                Err(PublishError::Unavailable(format!("no answer within {} s", PUBLISH_WITHIN.as_secs())))
+            });
             published.map_err(|source| TickError::Publish { issuer: id.clone(), version, source })?;
+        }
+        desk.handed_out = Some(version);
+        if !is_pending {
+            return Ok(());
         }
         crate::failpoint::failpoint("publish.out");
         info!(issuer = %id, key_set = %version, "JWK Set published");

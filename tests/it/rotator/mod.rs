@@ -1,5 +1,6 @@
 //! The real rotator and signer under faults that a real store or backend can't be asked to show.
 
+mod publishing;
 mod rig;
 
 use std::sync::Arc;
