@@ -55,7 +55,7 @@ impl Audit {
     /// what was written, naming the place; [`AuditError::Unavailable`] if the disk fails.
     pub fn open(directory: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<(Self, Opened), AuditError> {
         let locked = Directory::lock(directory).map_err(AuditError::io("opening the log's directory"))?;
-        let disk = locked.ok_or_else(|| AuditError::Locked)?;
+        let disk = locked.ok_or(AuditError::Locked)?;
         Self::open_on(Box::new(disk), options, clock)
     }
 
