@@ -63,7 +63,8 @@ impl World {
             return signer.map(|key| Offer { key, lifetime, latest: i64::MAX });
         };
         let old = state.retained.iter().find(|old| key_of(old.key.jwk.kid()) == key)?;
-        let usable = old.private == Private::Held && old.withdrawn.is_none() && self.clock(replica) < old.destroy_private_at;
+        let usable =
+            old.private == Private::Held && old.withdrawn.is_none() && self.clock(replica) < old.destroy_private_at;
         usable.then_some(Offer { key, lifetime, latest: old.withdraw_at.as_second() - self.setup.skew })
     }
 
@@ -98,7 +99,10 @@ impl World {
         }
         let kid_is_usable = self.known_ring(replica, ring).is_some_and(|ring| {
             let retained = ring.state().retained.iter().filter(|old| old.private == Private::Held);
-            retained.map(|old| &old.key).chain(ring.state().signer.iter().map(|v| &v.key)).any(|k| key_of(k.jwk.kid()) == key)
+            retained
+                .map(|old| &old.key)
+                .chain(ring.state().signer.iter().map(|v| &v.key))
+                .any(|k| key_of(k.jwk.kid()) == key)
         });
         if kid_is_usable {
             self.release(replica, Token { key, exp, excused });
@@ -117,7 +121,8 @@ impl World {
         let Token { key, exp, excused } = token;
         if !excused && self.keys[key].compromised.is_none() && self.may_be_unknown(key) {
             let facts = &self.keys[key];
-            let text = format!("{key} signs at replica {replica}, but copies without it live until {}", facts.stale_until);
+            let text =
+                format!("{key} signs at replica {replica}, but copies without it live until {}", facts.stale_until);
             self.fail(Invariant::EveryValidTokenVerifies, text);
         }
         self.keys[key].last_exp = self.keys[key].last_exp.max(exp);
@@ -136,7 +141,8 @@ impl World {
         let Token { key, exp, excused } = self.tokens[token];
         let Some(verifier) = self.verifiers.get_mut(verifier) else { return };
         let sets = &self.sets;
-        let taken = verifier.accepts(&self.record, self.now, &mut self.streams.verifiers, |set| sets[set].contains(&key));
+        let taken =
+            verifier.accepts(&self.record, self.now, &mut self.streams.verifiers, |set| sets[set].contains(&key));
         self.counts.verifications += 1;
         let bad = self.keys[key].compromised.is_some() || excused || self.now >= exp;
         if taken == Some(false) && !bad {

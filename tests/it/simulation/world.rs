@@ -22,25 +22,52 @@ pub(super) const START: i64 = 1_767_225_600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Happening {
     /// A replica goes on with its tick, unless that was called off since.
-    Step { replica: usize, turn: u32 },
+    Step {
+        replica: usize,
+        turn: u32,
+    },
     /// A replica learns of a commit, or asks the store again.
-    Load { replica: usize },
+    Load {
+        replica: usize,
+    },
     /// A replica has published for as long as it may without having confirmed its state.
-    Unconfirmed { replica: usize },
+    Unconfirmed {
+        replica: usize,
+    },
     /// The store becomes unreachable for a replica.
-    CutOff { replica: usize },
-    Crash { replica: usize },
-    Start { replica: usize },
+    CutOff {
+        replica: usize,
+    },
+    Crash {
+        replica: usize,
+    },
+    Start {
+        replica: usize,
+    },
     /// A caller wants a token from a replica: from the signer, or from a key that it names.
-    Sign { replica: usize, ring: usize, key: Option<usize> },
+    Sign {
+        replica: usize,
+        ring: usize,
+        key: Option<usize>,
+    },
     /// A backend has signed.
-    Signed { replica: usize, call: usize },
+    Signed {
+        replica: usize,
+        call: usize,
+    },
     /// A token is shown to a verifier.
-    Shown { token: usize, verifier: usize },
+    Shown {
+        token: usize,
+        verifier: usize,
+    },
     /// Verifiers are said to have forgotten a compromised key.
-    Forgotten { key: usize },
+    Forgotten {
+        key: usize,
+    },
     /// An operator does something.
     Operator,
+    /// An operator asks for a rotation.
+    Ask,
     /// The configuration changes.
     Reconfigure,
 }
@@ -50,8 +77,6 @@ pub(super) enum Happening {
 pub(super) struct KeyFacts {
     pub(super) ring: usize,
     pub(super) version: u64,
-    /// Imported: nothing here signs with it.
-    pub(super) foreign: bool,
     /// When the last set without it was served, and when the last copy of such a set has ended.
     pub(super) lacked_until: i64,
     pub(super) stale_until: i64,
@@ -80,6 +105,10 @@ pub(super) struct World {
     pub(super) setup: Setup,
     pub(super) settings: Settings,
     pub(super) policy: Rc<IssuerPolicy>,
+    /// The longest that anybody to whom something was promised holds a set after it was served.
+    pub(super) staleness: i64,
+    /// Whether the present settings are promised: some replica has recorded what they change.
+    pub(super) adopted: bool,
     pub(super) streams: Streams,
     pub(super) faults: Faults,
     pub(super) now: i64,
@@ -136,7 +165,11 @@ impl World {
         let settings = Settings::random(&mut streams.setup, &setup);
         let policy = Rc::new(setup.policy(&settings));
         let faults = Faults::random(&mut streams.faults, &setup, START);
-        let offset = |rng: &mut Rng| rng.range(0, setup.skew);
+        let offset = |rng: &mut Rng| match rng.index(3) {
+            0 => 0,
+            1 => setup.skew,
+            _ => rng.range(0, setup.skew),
+        };
         let replicas = (0..setup.replicas).map(|_| Replica::new(offset(&mut streams.setup))).collect();
         // The replicas, the directory, and whoever had the URL before.
         let sources = vec![Vec::new(); setup.replicas + 2];
@@ -144,6 +177,8 @@ impl World {
             store: Store::new(setup.known_to_verifiers),
             backends: [Backend::default(), Backend::default()],
             asked: vec![false; settings.rings.len()],
+            staleness: settings.staleness(),
+            adopted: false,
             record: Record { sources, max_age: settings.max_age, since: START },
             replicas,
             settings,
@@ -178,7 +213,10 @@ impl World {
             self.served_until = START;
         }
         for replica in 0..self.setup.replicas {
-            self.at(START + if replica == 0 { 0 } else { 5 * i64::try_from(replica).unwrap() }, Happening::Start { replica });
+            self.at(
+                START + if replica == 0 { 0 } else { 5 * i64::try_from(replica).unwrap() },
+                Happening::Start { replica },
+            );
             let cuts: Vec<i64> = self.faults.cut_off[replica].starts().chain(self.faults.store.starts()).collect();
             cuts.into_iter().for_each(|start| self.at(start, Happening::CutOff { replica }));
         }
@@ -259,6 +297,7 @@ impl World {
             Happening::Shown { token, verifier } => self.show(token, verifier),
             Happening::Forgotten { key } => self.check_forgotten(key),
             Happening::Operator => self.operate(),
+            Happening::Ask => self.ask(),
             Happening::Reconfigure => self.reconfigure(),
         }
     }
@@ -285,10 +324,12 @@ impl World {
 
     /// `source` has served nothing since `end`.
     pub(super) fn stop_serving(&mut self, source: usize, end: i64) {
-        let Some(served) = self.record.sources[source].last_mut().filter(|served| served.to == i64::MAX) else { return };
+        let Some(served) = self.record.sources[source].last_mut().filter(|served| served.to == i64::MAX) else {
+            return;
+        };
         served.to = end.max(served.from);
         let (end, set) = (served.to, served.set);
-        let copies = end + self.settings.staleness();
+        let copies = end + self.staleness;
         for &key in &self.watched {
             if !self.sets[set].contains(&key) {
                 let facts = &mut self.keys[key];
@@ -301,11 +342,10 @@ impl World {
     }
 
     /// A key has come to be; every set until now lacks it.
-    pub(super) fn meet(&mut self, ring: usize, version: u64, foreign: bool) -> usize {
+    pub(super) fn meet(&mut self, ring: usize, version: u64) -> usize {
         let facts = KeyFacts {
             ring,
             version,
-            foreign,
             lacked_until: self.served_until,
             stale_until: self.copies_until,
             last_exp: i64::MIN,
