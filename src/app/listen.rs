@@ -1,7 +1,6 @@
 //! The listeners: bound before anything else happens, serving last.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::config::{Address, ApiListener, Listen, Listener as Settings};
 use crate::server::listen::{Address as BindAddress, Limits, Listener};
@@ -45,16 +44,11 @@ pub(super) fn tcp(listener: &Listener) -> Option<SocketAddr> {
     }
 }
 
-/// How long after a request's own bound its connection is cut.
-const CUT_AFTER: Duration = Duration::from_secs(5);
-
 pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<Listener, AppError> {
     let address = match &settings.address {
         Address::Tcp(address) => BindAddress::Tcp(*address),
         Address::Unix(path) => BindAddress::Unix { path: path.clone(), mode: settings.mode },
     };
-    // Past the service's own bound, whose answer says what took too long.
-    let request = settings.request_timeout.as_duration() + CUT_AFTER;
-    let limits = Limits { connections: settings.max_connections, request, ..Limits::default() };
+    let limits = Limits { connections: settings.max_connections, ..Limits::default() };
     Listener::bind(name, &address, limits).await.map_err(|source| AppError::Listen { listener: name, source })
 }

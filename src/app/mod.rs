@@ -15,6 +15,7 @@ mod test_backend;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
@@ -178,8 +179,12 @@ fn started(config: &Config) -> Event {
 }
 
 fn publishers(config: &Config) -> HashMap<IssuerId, Vec<Arc<dyn Publisher>>> {
-    let directories = |tree: &crate::config::Issuer| {
-        tree.directories.iter().map(|root| Arc::new(Directory::new(root.clone())) as Arc<dyn Publisher>).collect()
+    // One for each root, so that a file system that hangs holds one thread, not one for each issuer.
+    let mut roots: HashMap<&PathBuf, Arc<dyn Publisher>> = HashMap::new();
+    let mut directory = |root| {
+        let publisher = roots.entry(root).or_insert_with(|| Arc::new(Directory::new(root.clone())));
+        Arc::clone(publisher)
     };
-    config.issuers.iter().map(|(id, tree)| (id.clone(), directories(tree))).collect()
+    let issuers = config.issuers.iter();
+    issuers.map(|(id, tree)| (id.clone(), tree.directories.iter().map(&mut directory).collect())).collect()
 }

@@ -61,9 +61,12 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
 }
 
 fn admin_settings(listener: &ApiListener) -> admin::Settings {
+    let within = listener.listener.request_timeout.as_duration();
+    let default = admin::Settings::default();
     admin::Settings {
         body: usize::try_from(listener.max_body).unwrap_or(usize::MAX),
-        within: listener.listener.request_timeout.as_duration(),
+        body_within: default.body_within.min(within / 2),
+        within,
     }
 }
 
@@ -75,6 +78,7 @@ fn signing_settings(listener: &ApiListener) -> sign::Settings {
         body,
         batch_body: default.batch_body.max(body),
         in_flight: listener.max_concurrency,
+        body_within: default.body_within.min(within / 2),
         within,
         ..default
     }

@@ -72,6 +72,8 @@ struct Desk {
     /// Failed actions: when to try again, and how often they failed.
     deferred: BTreeMap<Action, Timestamp>,
     failures: BTreeMap<Action, u32>,
+    /// The set that every publisher has taken since the start.
+    handed_out: Option<JwkSetVersion>,
 }
 
 /// Why a tick ended early.
@@ -148,6 +150,13 @@ impl Rotator {
         Ok(committed)
     }
 
+    /// Shows dashboards every issuer as it is now: a standby becomes ready without anything being due.
+    pub fn show_gauges(&self) {
+        let now = self.clock.now();
+        self.places.iter().for_each(|(issuer, place)| self.gauges.show(issuer, place, now));
+        self.metrics.rotator.clock_jump.set(self.clock.jump());
+    }
+
     /// Does what is due for `issuer`, and says when to look again.
     ///
     /// # Errors
@@ -166,10 +175,7 @@ impl Rotator {
             let published = self.publish(place, desk).await;
             let plan = self.plan(issuer).await?;
             match plan.action {
-                None => {
-                    self.gauges.show(issuer, place, self.clock.now());
-                    return published.map(|()| plan.wake_at);
-                }
+                None => return published.map(|()| plan.wake_at),
                 Some(due) => self.act(issuer, place, desk, due).await?,
             }
         }
@@ -243,19 +249,24 @@ impl Rotator {
 
     /// Puts the newest set where verifiers fetch it, and records that it was seen there.
     ///
-    /// No lock is held while publishers work: an emergency does not wait for a slow disk.
+    /// The first time after a start it is handed out again: a publisher may be new, or have lost what it
+    /// held. No lock is held while publishers work: an emergency does not wait for a slow disk.
     async fn publish(&self, place: &Place, desk: &Mutex<Desk>) -> Result<(), TickError> {
         let state = Arc::clone(&place.state());
-        let id = state.issuer().id();
-        let pending = state.issuer().to_publish(&place.settings.policy);
-        if pending.is_some() || state.issuer().state().published.is_some() {
+        let (id, version) = (state.issuer().id(), state.jwk_set_version());
+        let is_pending = state.issuer().to_publish(&place.settings.policy).is_some();
+        let is_out = state.issuer().state().published.is_some();
+        if is_pending || is_out {
             place.serve();
         }
-        let (Some(version), Some(served)) = (pending, place.served().clone()) else { return Ok(()) };
-        if served.version != version {
-            // A newer set was committed meanwhile; whoever did that publishes it.
+        if !is_pending && (!is_out || desk.lock().await.handed_out == Some(version)) {
             return Ok(());
         }
+        let served = place.served().clone();
+        let Some(served) = served.filter(|served| served.version == version) else {
+            // A newer set was committed meanwhile; whoever did that publishes it.
+            return Ok(());
+        };
         let publication = Publication {
             path: place.settings.path.clone(),
             version,
@@ -271,9 +282,13 @@ impl Rotator {
         if let Some(source) = failure {
             return Err(TickError::Publish { issuer: id.clone(), version, source });
         }
+        let mut desk = desk.lock().await;
+        desk.handed_out = desk.handed_out.max(Some(version));
+        if !is_pending {
+            return Ok(());
+        }
         failpoint("publish.out");
         info!(issuer = %id, key_set = %version, "JWK Set published");
-        let _desk = desk.lock().await;
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 

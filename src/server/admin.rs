@@ -84,13 +84,15 @@ pub struct Parts {
 pub struct Settings {
     /// The most bytes of a request's body.
     pub body: usize,
-    /// How long a request may take, a third of that for its body. A command that takes longer is finished all the same.
+    /// How long a body may take to arrive; shorter than `within`.
+    pub body_within: Duration,
+    /// How long a request may take. A command that takes longer is finished all the same.
     pub within: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { body: 256 * 1_024, within: Duration::from_secs(30) }
+        Self { body: 256 * 1_024, body_within: Duration::from_secs(10), within: Duration::from_secs(30) }
     }
 }
 
@@ -160,7 +162,7 @@ impl Service<Request<Incoming>> for Connection {
 
 impl Inner {
     fn body_limits(&self) -> BodyLimits {
-        BodyLimits { bytes: self.parts.settings.body, within: self.parts.settings.within / 3 }
+        BodyLimits { bytes: self.parts.settings.body, within: self.parts.settings.body_within }
     }
 
     fn now(&self) -> Timestamp {

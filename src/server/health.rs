@@ -145,8 +145,9 @@ impl Monitor {
         if let Some(answer) = self.health.answer(path) {
             return Ok(answer);
         }
-        // What a scraper sees of readiness is as new as the scrape.
+        // What a scraper sees of the state is as new as the scrape.
         let _ = self.health.readiness(|_| false);
+        self.health.rotator.show_gauges();
         let failed = |error| Code::Internal.refusal("the metrics can't be written").because(&error);
         let page = self.health.metrics.encode().map_err(failed)?;
         Ok(text(Bytes::from(page), "application/openmetrics-text; version=1.0.0; charset=utf-8"))

@@ -56,9 +56,6 @@ pub struct Limits {
     /// How long a connection may be idle between requests, rounded up to a multiple of `head`. Longer than
     /// the clients' own bound, so that they are the ones who close.
     pub idle: Duration,
-    /// How long a request may take from its head to its answer until the connection is cut, rounded up to
-    /// a multiple of `head` and one more. A backstop: services bound their work themselves, and answer.
-    pub request: Duration,
     /// The most bytes of a request's head; hyper allows nothing below 8 KiB.
     pub head_bytes: usize,
     /// How long requests that are under way may take when the listener stops.
@@ -71,7 +68,6 @@ impl Default for Limits {
             connections: 4_096,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(120),
-            request: Duration::from_secs(30),
             head_bytes: 16 * 1_024,
             grace: Duration::from_secs(15),
         }

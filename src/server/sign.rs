@@ -51,8 +51,9 @@ pub struct Settings {
     pub batch_at_once: usize,
     /// How many requests are worked on at once; one more is answered with 503 at once.
     pub in_flight: usize,
-    /// How long a request may take. A third of that is for its body, so that a slow caller is told that it
-    /// is slow.
+    /// How long a body may take to arrive; shorter than `within`, so that a slow caller is told that it is slow.
+    pub body_within: Duration,
+    /// How long a request may take, its body included.
     pub within: Duration,
 }
 
@@ -64,6 +65,7 @@ impl Default for Settings {
             batch: 1_000,
             batch_at_once: 32,
             in_flight: 1_024,
+            body_within: Duration::from_secs(10),
             within: Duration::from_secs(30),
         }
     }
@@ -180,7 +182,7 @@ impl Inner {
         } else {
             check_json(request.headers())?;
             let bytes = if endpoint == Endpoint::Batch { self.settings.batch_body } else { self.settings.body };
-            read_body(request.body_mut(), BodyLimits { bytes, within: self.settings.within / 3 }).await?
+            read_body(request.body_mut(), BodyLimits { bytes, within: self.settings.body_within }).await?
         };
         let text = str::from_utf8(&text).map_err(|_| Code::BodyNotUtf8.refusal("the body is not UTF-8"))?;
         let room = self.room.try_acquire();

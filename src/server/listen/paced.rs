@@ -41,17 +41,6 @@ impl Progress {
     }
 }
 
-/// How long a peer, or a service, is waited for.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// The time between two ticks.
-    pub every: Duration,
-    /// How long an idle connection may last.
-    pub idle: Duration,
-    /// How long an answer may take.
-    pub request: Duration,
-}
-
 /// The stream.
 #[derive(Debug)]
 pub struct Paced<S> {
@@ -62,8 +51,6 @@ pub struct Paced<S> {
     every: Duration,
     /// How many ticks an idle connection is given.
     idle_ticks: u32,
-    /// How many ticks an answer is given.
-    busy_ticks: u32,
     /// Ticks since anything has moved.
     still: u32,
     /// A write waits for the peer to read.
@@ -71,18 +58,16 @@ pub struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// A connection that begins now.
-    pub fn new(stream: S, progress: Progress, pace: Pace) -> Self {
-        let every = pace.every.max(Duration::from_millis(1));
-        let ticks = |span: Duration| u32::try_from(span.as_millis().div_ceil(every.as_millis())).unwrap_or(u32::MAX);
+    /// Ticks every `every`; an idle connection may last for `idle`.
+    pub fn new(stream: S, progress: Progress, every: Duration, idle: Duration) -> Self {
+        let every = every.max(Duration::from_millis(1));
+        let idle_ticks = idle.as_millis().div_ceil(every.as_millis());
         Self {
             stream,
             progress,
             tick: Box::pin(tokio::time::sleep(every)),
             every,
-            idle_ticks: ticks(pace.idle),
-            // The head may have taken one.
-            busy_ticks: ticks(pace.request).saturating_add(1),
+            idle_ticks: u32::try_from(idle_ticks).unwrap_or(u32::MAX),
             still: 0,
             is_blocked: false,
         }
@@ -98,7 +83,7 @@ impl<S> Paced<S> {
                 _ if self.is_blocked => 1,
                 HEAD => 1,
                 IDLE => self.idle_ticks,
-                _ => self.busy_ticks,
+                _ => u32::MAX,
             };
             if self.still > allowed {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -193,7 +178,7 @@ mod tests {
 
     fn paced(progress: &Progress) -> (Paced<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(64);
-        (Paced::new(near, progress.clone(), Pace { every: TICK, idle: 6 * TICK, request: 20 * TICK }), far)
+        (Paced::new(near, progress.clone(), TICK, 6 * TICK), far)
     }
 
     /// How many ticks pass, at least, until `wait` ends for want of a peer.
@@ -223,11 +208,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_connection_is_kept_for_longer_and_a_busy_one_for_longest() {
+    async fn an_idle_connection_is_kept_for_longer_and_a_busy_one_without_end() {
         let progress = Progress::default();
         let (mut stream, _far) = paced(&progress);
         progress.begin();
-        assert!(ticks_until_the_end(stream.read(&mut [0])).await >= 20);
+        let silence = tokio::time::timeout(10 * TICK, stream.read(&mut [0])).await;
+        assert!(silence.is_err());
         let (mut stream, _far) = paced(&progress);
         progress.end();
         assert!(ticks_until_the_end(stream.read(&mut [0])).await >= 6);

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::counters::Counters;
-use super::paced::{Pace, Paced, Progress};
+use super::paced::{Paced, Progress};
 use super::{Listener, Socket};
 use crate::access::caller::Peer;
 
@@ -46,7 +46,6 @@ where
     let mut http = http1::Builder::new();
     // The pace is kept below hyper, without a timer for each request.
     http.header_read_timeout(None).max_buf_size(limits.head_bytes.max(SMALLEST_BUFFER)).max_headers(HEADERS_MAX);
-    let pace = Pace { every: limits.head, idle: limits.idle, request: limits.request };
     let room = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -86,7 +85,7 @@ where
         counters.accepted.inc();
         let open = Open::new(&counters.open);
         let progress = Progress::default();
-        let io = TokioIo::new(Paced::new(stream, progress.clone(), pace));
+        let io = TokioIo::new(Paced::new(stream, progress.clone(), limits.head, limits.idle));
         let watched = Watched { service: service(peer), progress };
         let connection = graceful.watch(http.serve_connection(io, watched));
         connections.spawn(async move {

@@ -282,6 +282,17 @@ async fn readiness_names_what_is_missing_and_liveness_depends_on_nothing() {
 }
 
 #[tokio::test]
+async fn a_gauge_is_as_new_as_the_scrape() {
+    let world = World::new().await;
+    let is_ready = "jwksd_ring_standby_ready{issuer=\"main\",ring=\"es256\"} 1";
+    let shown = async || ask(world.monitor, "GET", "/metrics", None).await.text().lines().any(|line| line == is_ready);
+    assert!(!shown().await);
+    // Propagation ends, and nothing is due: the rotator sleeps on.
+    world.sleep(Span::from_hours(27));
+    assert!(shown().await);
+}
+
+#[tokio::test]
 async fn what_happens_is_counted() {
     let world = World::new().await;
     ask(world.public, "GET", JWKS, None).await;

@@ -34,7 +34,7 @@ async fn a_head_that_trickles_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_cut_off() {
-    let sign = sign::Settings { within: Duration::from_millis(300), ..sign::Settings::default() };
+    let sign = sign::Settings { body_within: Duration::from_millis(100), ..sign::Settings::default() };
     let world = World::with(Setup { sign, ..Setup::default() }).await;
     let mut slow = Client::tcp(world.signing).await;
     let whole = request("POST", &format!("{RING}/jwt"), &[], Some(r#"{"claims":{}}"#));

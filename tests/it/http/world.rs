@@ -231,8 +231,13 @@ impl World {
 
     /// Lets time pass, and the rotator do what is due.
     pub async fn pass(&self, span: Span) {
-        self.clock.0.fetch_add(span.as_secs(), Ordering::SeqCst);
+        self.sleep(span);
         self.tick().await;
+    }
+
+    /// Lets time pass, and nobody notice.
+    pub fn sleep(&self, span: Span) {
+        self.clock.0.fetch_add(span.as_secs(), Ordering::SeqCst);
     }
 
     pub async fn tick(&self) {

@@ -1,9 +1,9 @@
 //! The real rotator and signer under faults that a real store or backend can't be asked to show.
 
+mod publishing;
 mod rig;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jwksd::ids::Kid;
@@ -108,28 +108,6 @@ async fn a_compromise_is_over_at_once_though_the_backend_is_down() {
     assert_eq!(labels, ["test/main.es256.v2", "test/main.es256.v3"]);
     assert!(rig.served().contains(&rig.signer_kid()));
     assert_eq!(rig.served().matches("\"kid\"").count(), 2);
-}
-
-#[tokio::test]
-async fn a_publisher_that_is_away_holds_up_neither_destruction_nor_a_ready_standby() {
-    let rig = Rig::settled().await;
-    let bad = rig.signer_kid();
-    rig.mirror.is_away.store(true, Ordering::SeqCst);
-    assert!(matches!(rig.record(compromised(&bad)).await, Err(TickError::Publish { .. })));
-    assert_eq!(rig.signing_version(), Some(2));
-    assert!(!rig.served().contains(&bad));
-    assert!(matches!(rig.tick().await, Err(TickError::Publish { .. })));
-    let labels: Vec<String> = rig.backend.labels().iter().map(ToString::to_string).collect();
-    assert_eq!(labels, ["test/main.es256.v2", "test/main.es256.v3"]);
-    // What nobody can have seen does not become a standby.
-    rig.pass(500);
-    assert!(rig.tick().await.is_err());
-    assert!(!rig.standby_is_ready());
-    rig.mirror.is_away.store(false, Ordering::SeqCst);
-    rig.settle().await;
-    rig.pass(100);
-    assert!(rig.standby_is_ready());
-    assert_eq!(rig.mirror.newest.load(Ordering::SeqCst), rig.place().state().jwk_set_version().get());
 }
 
 #[tokio::test]
@@ -247,4 +225,22 @@ async fn soon(happened: impl Fn() -> bool) -> bool {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_leaked_key_does_not_wait_behind_others_whose_backend_hangs() {
+    let rig = Rig::with(&["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"], Vec::new()).await;
+    rig.settle().await;
+    rig.pass(100);
+    let bad = rig.signer_kid();
+    rig.backend.fail_always(Call::Generate, BackendFault::Hang);
+    let made = rig.backend.calls(Call::Generate);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(run(Arc::clone(&rig.rotator), async { drop(stopped.await) }));
+    assert!(soon(|| rig.backend.calls(Call::Generate) == made + 8).await);
+    rig.record(compromised(&bad)).await.unwrap();
+    let is_gone = soon(|| rig.backend.labels().len() == 1).await;
+    running.abort();
+    drop(stop);
+    assert!(is_gone, "the private half of the leaked key is still there");
 }

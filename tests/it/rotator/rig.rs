@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::access::caller::{Caller, Peer};
 use jwksd::audit::{Audit, Options};
-use jwksd::backend::{Backend, BoxFuture};
+use jwksd::backend::Backend;
 use jwksd::clock::{Clock, SteadyClock};
 use jwksd::ids::{CommitId, IssuerId, RingName};
 use jwksd::jose::json::{Limits, Object};
@@ -16,7 +16,7 @@ use jwksd::lifecycle::event::{Event, Fact};
 use jwksd::lifecycle::issuer::Issuer;
 use jwksd::lifecycle::policy::{IssuerPolicy, MAX_BYTES, Policy, RingPolicy, Rotation, Terms};
 use jwksd::lifecycle::time::{Span, Timestamp};
-use jwksd::publish::{Publication, PublishError, Publisher};
+use jwksd::publish::Publisher;
 use jwksd::rotator::{Cause, Committer, Effector, Rotator, TickError};
 use jwksd::signer::{Asker, JwtRequest, SignError, SignedJwt, Signer, Target};
 use jwksd::snapshot::{IssuerSettings, Place, Places, RingSettings, SelfVerify};
@@ -43,28 +43,8 @@ impl Clock for Hands {
     }
 }
 
-/// A publisher that can be out of reach.
-#[derive(Debug, Default)]
-pub struct Mirror {
-    pub is_away: AtomicBool,
-    pub newest: AtomicU64,
-}
-
-impl Publisher for Mirror {
-    fn publish<'a>(&'a self, publication: &'a Publication) -> BoxFuture<'a, Result<(), PublishError>> {
-        Box::pin(async {
-            if self.is_away.load(Ordering::SeqCst) {
-                return Err(PublishError::Unavailable("away".to_owned()));
-            }
-            self.newest.fetch_max(publication.version.get(), Ordering::SeqCst);
-            Ok(())
-        })
-    }
-}
-
 pub struct Rig {
     pub hands: Arc<Hands>,
-    pub mirror: Arc<Mirror>,
     pub backend: Arc<FakeBackend>,
     pub store: Arc<MemoryStore>,
     pub audit: Audit,
@@ -94,6 +74,11 @@ fn terms() -> Terms {
 impl Rig {
     /// An issuer that has just been created.
     pub async fn new() -> Self {
+        Self::with(&[], Vec::new()).await
+    }
+
+    /// The same, beside `others`, each published through `publishers` too.
+    pub async fn with(others: &[&str], publishers: Vec<Arc<dyn Publisher>>) -> Self {
         let hands = Arc::new(Hands { wall: AtomicI64::new(1_800_000_000), monotonic: AtomicU64::new(1_000) });
         let clock: Arc<dyn Clock> = Arc::clone(&hands) as Arc<dyn Clock>;
         let directory = tempfile::tempdir().unwrap();
@@ -101,37 +86,22 @@ impl Rig {
         let (issuer, ring) = (IssuerId::new("main").unwrap(), RingName::new("es256").unwrap());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
         let backend = Arc::new(FakeBackend::new("test"));
-        let policy = RingPolicy {
-            policy: Policy::new(terms()).unwrap(),
-            backend: "fake".parse().unwrap(),
-            standby_backend: None,
-        };
-        let policy = IssuerPolicy { rings: [(ring.clone(), policy)].into(), max_bytes: MAX_BYTES };
-        let committed = create(&store, &issuer, &ring, &policy, clock.now()).await;
-        let sign = RingSettings { typ: None, self_verify: SelfVerify::Always, raw_signatures: true };
-        let settings = IssuerSettings {
-            url: "https://id.example.com".to_owned(),
-            path: String::new(),
-            jwks_max_age: Span::from_secs(5),
-            skew: Span::from_secs(1),
-            openid_configuration: false,
-            policy,
-            rings: [(ring.clone(), sign)].into(),
-        };
-        let places = Arc::new(Places::new([(issuer.clone(), Place::new(settings, committed))]));
-        let backends: HashMap<_, Arc<dyn Backend>> =
-            [("fake".parse().unwrap(), Arc::clone(&backend) as Arc<dyn Backend>)].into();
-        let effector =
-            Effector { installation: "test".parse().unwrap(), backends: backends.clone(), audit: audit.clone() };
-        let committer = Committer { store: Arc::clone(&store) as Arc<dyn Store>, audit: audit.clone() };
-        let steady = SteadyClock::new(Arc::clone(&clock));
-        let metrics = Arc::new(Metrics::default());
-        let mirror = Arc::new(Mirror::default());
-        let publishers = [(issuer.clone(), vec![Arc::clone(&mirror) as Arc<dyn Publisher>])].into();
-        let rotator = Rotator::new(Arc::clone(&places), committer, effector, publishers, steady, metrics);
-        let signer = Signer::new(places, backends, Some(audit.clone()), clock);
-        let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
-        Self { hands, mirror, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
+        let mut committed = Vec::new();
+        for name in others.iter().copied().chain(["main"]) {
+            let id = IssuerId::new(name).unwrap();
+            committed.push(create(&store, &id, &ring, &settings(&ring).policy, clock.now()).await);
+        }
+        let (rotator, signer) = daemon(committed, &ring, &store, &backend, &audit, &clock, &publishers);
+        Self { hands, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
+    }
+
+    /// Ends the daemon and starts the next, whose sets go to `publishers`.
+    pub async fn restarted(self, publishers: Vec<Arc<dyn Publisher>>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::clone(&self.hands) as Arc<dyn Clock>;
+        let committed = vec![self.store.load(&self.issuer).await.unwrap().unwrap()];
+        let Self { ring, store, backend, audit, .. } = &self;
+        let (rotator, signer) = daemon(committed, ring, store, backend, audit, &clock, &publishers);
+        Self { rotator, signer, ..self }
     }
 
     /// An issuer whose v1 signs and whose v2 is a ready standby.
@@ -210,6 +180,45 @@ impl Rig {
         let asker = Asker { caller, request_id: "r".to_owned() };
         self.signer.jwt(self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
     }
+}
+
+fn settings(ring: &RingName) -> IssuerSettings {
+    let policy =
+        RingPolicy { policy: Policy::new(terms()).unwrap(), backend: "fake".parse().unwrap(), standby_backend: None };
+    let sign = RingSettings { typ: None, self_verify: SelfVerify::Always, raw_signatures: true };
+    IssuerSettings {
+        url: "https://id.example.com".to_owned(),
+        path: String::new(),
+        jwks_max_age: Span::from_secs(5),
+        skew: Span::from_secs(1),
+        openid_configuration: false,
+        policy: IssuerPolicy { rings: [(ring.clone(), policy)].into(), max_bytes: MAX_BYTES },
+        rings: [(ring.clone(), sign)].into(),
+    }
+}
+
+fn daemon(
+    committed: Vec<Committed>,
+    ring: &RingName,
+    store: &Arc<MemoryStore>,
+    backend: &Arc<FakeBackend>,
+    audit: &Audit,
+    clock: &Arc<dyn Clock>,
+    publishers: &[Arc<dyn Publisher>],
+) -> (Arc<Rotator>, Arc<Signer>) {
+    let backends: HashMap<_, Arc<dyn Backend>> =
+        [("fake".parse().unwrap(), Arc::clone(backend) as Arc<dyn Backend>)].into();
+    let effector = Effector { installation: "test".parse().unwrap(), backends: backends.clone(), audit: audit.clone() };
+    let committer = Committer { store: Arc::clone(store) as Arc<dyn Store>, audit: audit.clone() };
+    let of_issuer = |committed: &Committed| (committed.issuer.id().clone(), publishers.to_vec());
+    let publishers = committed.iter().map(of_issuer).collect();
+    let place = |committed: Committed| (committed.issuer.id().clone(), Place::new(settings(ring), committed));
+    let places = Arc::new(Places::new(committed.into_iter().map(place)));
+    let steady = SteadyClock::new(Arc::clone(clock));
+    let metrics = Arc::new(Metrics::default());
+    let rotator = Rotator::new(Arc::clone(&places), committer, effector, publishers, steady, metrics);
+    let signer = Signer::new(places, backends, Some(audit.clone()), Arc::clone(clock));
+    (Arc::new(rotator), Arc::new(signer))
 }
 
 async fn create(

@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;
+pub mod fake_publisher;
 pub mod http;
 pub mod memory_store;
 pub mod traffic;
