@@ -17,7 +17,7 @@ use super::api::{IssuerReadiness, Readiness};
 use super::http::{Answer, JSON, NO_STORE};
 use super::problem::{Code, Refusal};
 use crate::audit::Audit;
-use crate::ids::IssuerId;
+use crate::ids::{IssuerId, RingName};
 use crate::lifecycle::time::Span;
 use crate::rotator::Rotator;
 use crate::snapshot::Place;
@@ -50,7 +50,8 @@ impl Health {
 
     /// Whether everything works, with the issuers that `is_shown` lets through.
     ///
-    /// `ready` counts the other issuers too.
+    /// `ready` counts the other issuers too, but not rings that only wait until every verifier can know their
+    /// next version: while the daemon is turned away from, no verifier learns of it.
     #[must_use]
     pub fn readiness(&self, is_shown: impl Fn(&IssuerId) -> bool) -> Readiness {
         let reasons = self.reasons();
@@ -58,7 +59,7 @@ impl Health {
         let mut issuers = Vec::new();
         for (id, place) in self.rotator.places.iter() {
             let issuer = self.issuer(id, place);
-            all_ready &= issuer.ready;
+            all_ready &= issuer.ready || self.waits_for_verifiers(place);
             if is_shown(id) {
                 issuers.push(issuer);
             }
@@ -83,11 +84,25 @@ impl Health {
         reasons
     }
 
+    /// Whether the set is served, and each ring either signs or is to sign at a moment that is still ahead.
+    fn waits_for_verifiers(&self, place: &Place) -> bool {
+        let now = self.rotator.clock.now();
+        let pending = place.pending_for(self.rotator.clock.monotonic());
+        let state = place.state();
+        let is_well = |ring: &RingName| {
+            state.ring(ring.as_str()).is_some_and(|ring| {
+                let waits = ring.next_may_sign_at.is_some_and(|at| now < at);
+                pending <= ring.stale_after && (ring.signer.is_some() || waits)
+            })
+        };
+        place.served().is_some() && place.settings.rings.keys().all(is_well)
+    }
+
     fn issuer(&self, id: &IssuerId, place: &Place) -> IssuerReadiness {
         let served = place.served().as_ref().map(|served| served.version.get());
         let pending = place.pending_for(self.rotator.clock.monotonic());
         let state = place.state();
-        let signs = |ring: &&crate::ids::RingName| {
+        let signs = |ring: &&RingName| {
             let ring = state.ring(ring.as_str());
             ring.is_some_and(|ring| ring.signer.is_some() && pending <= ring.stale_after)
         };

@@ -281,6 +281,21 @@ async fn readiness_names_what_is_missing_and_liveness_depends_on_nothing() {
     assert_eq!(ask(world.monitor, "GET", "/", None).await.code(), "not_found");
 }
 
+/// Else a balancer would turn verifiers away from the very set that they have to fetch meanwhile.
+#[tokio::test]
+async fn a_ring_that_waits_for_verifiers_does_not_keep_the_daemon_from_being_ready() {
+    let world = World::new().await;
+    world.rotator.tick(&"new".parse().unwrap()).await.unwrap();
+    assert_eq!(ask(world.monitor, "GET", "/readyz", None).await.status, 200);
+    let kid = ask(world.signing, "GET", &format!("{RING}/signer"), None).await.json()["kid"].clone();
+    assert_eq!(post(&world, "/v1/issuers/main/compromise", &json!({"kid": kid, "reason": "x"})).await.status, 200);
+    world.rotator.tick(&"main".parse().unwrap()).await.unwrap();
+    let reply = ask(world.monitor, "GET", "/readyz", None).await;
+    assert_eq!((reply.status, &reply.json()["ready"]), (200, &json!(true)));
+    let main = &reply.json()["issuers"][0];
+    assert_eq!((&main["ready"], &main["without_signer"]), (&json!(false), &json!(["es256"])));
+}
+
 #[tokio::test]
 async fn a_gauge_is_as_new_as_the_scrape() {
     let world = World::new().await;
