@@ -1,5 +1,6 @@
 //! Which caller may do what, where.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ids::{IssuerId, RingName};
@@ -85,11 +86,11 @@ impl Pattern {
 pub struct Grant {
     /// For whom.
     pub caller: Pattern,
-    /// What.
-    pub allow: Vec<Operation>,
+    /// What; never empty.
+    pub allow: BTreeSet<Operation>,
     /// At which issuer; at each, if absent.
     pub issuer: Option<IssuerId>,
-    /// In which ring; in each, if absent.
+    /// In which ring; in each, if absent. Never present without `issuer`.
     pub ring: Option<RingName>,
 }
 
@@ -140,7 +141,7 @@ mod tests {
     fn grant(caller: Pattern, issuer: Option<&str>, ring: Option<&str>) -> Grants {
         let issuer = issuer.map(|name| IssuerId::new(name).unwrap());
         let ring = ring.map(|name| RingName::new(name).unwrap());
-        Grants::new(vec![Grant { caller, allow: vec![Operation::Sign], issuer, ring }])
+        Grants::new(vec![Grant { caller, allow: [Operation::Sign].into(), issuer, ring }])
     }
 
     #[test]

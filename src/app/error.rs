@@ -1,6 +1,7 @@
 //! Why the daemon does not start, or ended.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -12,7 +13,9 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
+use crate::server::listen::{Address, BindError};
 use crate::store::StoreError;
+use crate::telemetry::LoggingError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
 #[derive(Debug, Error)]
@@ -45,7 +48,7 @@ pub enum AppError {
         source: AuditError,
     },
     /// A secret can't be read.
-    #[error("backend {backend}: secret")]
+    #[error("backend {backend}")]
     Secret {
         /// Whose.
         backend: BackendId,
@@ -71,6 +74,29 @@ pub enum AppError {
         #[source]
         source: OpenError,
     },
+    /// `jwksd dev` was to be reached from other machines.
+    #[error("--public {0}: jwksd dev is for this machine alone; give an address of it such as 127.0.0.1:8080")]
+    NotLoopback(SocketAddr),
+    /// The sealing key of `jwksd dev` can't be made.
+    #[error("making {}", path.display())]
+    DevSealingKey {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An issuer was to be created although it has lived.
+    #[error(
+        "issuer {issuer} is not in the store, but the audit log has seen revision {known} of it committed, so it is \
+         lost and not new: restore the store and the keys from a backup; nothing was created"
+    )]
+    Lost {
+        /// Which.
+        issuer: IssuerId,
+        /// What was committed.
+        known: Revision,
+    },
     /// The configuration names an issuer that was never created, or whose record is lost.
     #[error(
         "issuer {0} is in the configuration but not in the store; if it is new, run `jwksd init` with the same \
@@ -89,7 +115,8 @@ pub enum AppError {
     /// The store is older than the audit log says.
     #[error(
         "issuer {issuer}: the store holds revision {found}, the audit log has seen {known} committed; the store was \
-         rolled back: restore a newer backup, or, if this loss is understood, run `jwksd accept-rollback {issuer}`"
+         rolled back: restore a newer backup, or, if this loss is understood, run \
+         `jwksd accept-rollback --config FILE {issuer} --reason TEXT`"
     )]
     RolledBack {
         /// Which.
@@ -102,7 +129,8 @@ pub enum AppError {
     /// The store holds another record than the one that was committed under its number.
     #[error(
         "issuer {issuer}: revision {revision} in the store is not the one that the audit log has seen committed; \
-         restore the store and the audit log of the same daemon"
+         restore store and audit log of the same moment, or, if this loss is understood, run \
+         `jwksd accept-rollback --config FILE {issuer} --reason TEXT`"
     )]
     Forked {
         /// Which.
@@ -120,14 +148,23 @@ pub enum AppError {
         listener: &'static str,
         /// Why.
         #[source]
-        source: io::Error,
+        source: BindError,
     },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
         "issuer {0} is in the store but the audit log has no record of it; restore the audit log, or, if its loss is \
-         understood, run `jwksd accept-rollback {0}`"
+         understood, run `jwksd accept-rollback --config FILE {0} --reason TEXT`"
     )]
     Unwitnessed(IssuerId),
+    /// An issuer's first state can't be made.
+    #[error("issuer {issuer}: first state")]
+    FirstState {
+        /// Which.
+        issuer: IssuerId,
+        /// Why.
+        #[source]
+        source: crate::lifecycle::event::IllegalTransition,
+    },
     /// No such backend in the configuration.
     #[error("backend {0} is not in the configuration")]
     UnknownBackend(BackendId),
@@ -146,6 +183,9 @@ pub enum AppError {
         #[source]
         source: BackendError,
     },
+    /// Logging can't begin.
+    #[error("logging")]
+    Logging(#[source] LoggingError),
     /// The operating system failed us.
     #[error("{doing}")]
     System {
@@ -158,4 +198,41 @@ pub enum AppError {
     /// A part of the daemon ended that must not: the daemon stops rather than go on without it.
     #[error("the {0} ended unexpectedly; see the log")]
     PartEnded(&'static str),
+}
+
+impl AppError {
+    /// What to do where the error alone seldom says it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let (address, source) = match self {
+            Self::Listen { source: BindError::Io { address, source }, .. } => (address, source),
+            Self::Store { source: StoreError::Damaged(_), .. } => {
+                return Some("restore store, audit log and keys from one backup; keep what is there for the inquiry");
+            }
+            Self::Audit { source: AuditError::Damaged(_), .. } => {
+                return Some(
+                    "`jwksd audit verify` names the first fault; keep the log for the inquiry, restore a backup",
+                );
+            }
+            _ => return None,
+        };
+        match (source.kind(), address) {
+            (io::ErrorKind::AddrInUse, _) => {
+                Some("another process listens there: `ss -ltnp` shows which; stop it, or choose another address")
+            }
+            (io::ErrorKind::AddrNotAvailable, _) => {
+                Some("no interface of this machine has that address: `ip addr` shows those that there are")
+            }
+            (io::ErrorKind::NotFound, Address::Unix { .. }) => {
+                Some("the socket's directory does not exist; make it, or let systemd do so (RuntimeDirectory=)")
+            }
+            (io::ErrorKind::PermissionDenied, Address::Unix { .. }) => {
+                Some("the user that jwksd runs as must be allowed to write to the socket's directory")
+            }
+            (io::ErrorKind::PermissionDenied, Address::Tcp(_)) => {
+                Some("ports below 1024 need the capability CAP_NET_BIND_SERVICE; or choose a higher one")
+            }
+            _ => None,
+        }
+    }
 }

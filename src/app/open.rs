@@ -11,7 +11,7 @@ use crate::backend::guarded::{Guarded, Limits};
 use crate::backend::metrics::BackendMetrics;
 use crate::backend::software::{SealingKey, Software};
 use crate::clock::Clock;
-use crate::config::tree::{self, AuditSignatures, BackendKind, Config, Sealing};
+use crate::config::{self as tree, AuditSignatures, BackendKind, Config, Sealing};
 use crate::ids::BackendId;
 use crate::store::embedded::Embedded;
 

@@ -1,16 +1,14 @@
 //! Brings audit log and store back together after whatever ended the last run, and refuses what can't be.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use tracing::{info, warn};
 
 use crate::audit::{Anchor, Audit, AuditError, Event, Opened};
-use crate::config::tree::Config;
+use crate::config::Config;
 use crate::ids::IssuerId;
 use crate::lifecycle::adopt::misfits;
+use crate::store::Committed;
 use crate::store::embedded::Embedded;
-use crate::store::{Committed, Store};
 
 use super::{AppError, settings};
 
@@ -24,14 +22,14 @@ pub(super) struct Found {
 /// configuration fits what lives.
 pub(super) async fn recover(
     config: &Config,
-    store: &Arc<Embedded>,
+    store: &Embedded,
     audit: &Audit,
     mut opened: Opened,
 ) -> Result<Found, AppError> {
     if let Some(cut) = &opened.cut {
-        warn!(file = %cut.file, bytes = cut.bytes, "unacknowledged tail of the audit log was cut off");
+        warn!(reason = %format_args!("{} bytes of {}", cut.bytes, cut.file), "unacknowledged tail of the audit log was cut off");
     }
-    let stored = load_all(config, store).await?;
+    let stored = load_all(config, store)?;
     resolve(config, &stored, audit, &mut opened).await?;
     let mut issuers = BTreeMap::new();
     for (id, tree) in &config.issuers {
@@ -50,8 +48,8 @@ pub(super) async fn recover(
     Ok(Found { issuers })
 }
 
-pub(super) async fn load_all(config: &Config, store: &Arc<Embedded>) -> Result<BTreeMap<IssuerId, Committed>, AppError> {
-    let stored = store.load_all().await.map_err(|source| AppError::Store { path: config.data_dir.clone(), source })?;
+pub(super) fn load_all(config: &Config, store: &Embedded) -> Result<BTreeMap<IssuerId, Committed>, AppError> {
+    let stored = store.load_all().map_err(|source| AppError::Store { path: config.data_dir.clone(), source })?;
     Ok(stored.into_iter().map(|committed| (committed.issuer.id().clone(), committed)).collect())
 }
 

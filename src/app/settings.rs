@@ -1,16 +1,15 @@
 //! The configuration's words, turned into what each room takes.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::access::caller::TokenHash;
-use crate::access::grant::{Grant, Grants, Operation, Pattern};
-use crate::config::tree::{self, Config, GrantCaller};
+use crate::access::grant::Grants;
+use crate::config::{self as tree, Config};
 use crate::ids::{IssuerId, RingName};
 use crate::jose::alg::KeySpec;
 use crate::jose::jws::Typ;
-use crate::lifecycle::issuer::MAX_BYTES;
+use crate::lifecycle::policy::MAX_BYTES;
 use crate::lifecycle::policy::{IssuerPolicy, RingPolicy};
+use crate::lifecycle::verifiers::Profile;
 use crate::snapshot::{IssuerSettings, RingSettings, SelfVerify};
 
 /// How an issuer is served and rotated.
@@ -55,38 +54,12 @@ pub(super) fn specs(issuer: &tree::Issuer) -> BTreeMap<RingName, KeySpec> {
     issuer.rings.iter().map(|(name, ring)| (name.clone(), ring.key)).collect()
 }
 
-/// Every issuer's settings.
-pub(super) fn issuers(config: &Config) -> HashMap<IssuerId, IssuerSettings> {
-    config.issuers.iter().map(|(id, tree)| (id.clone(), issuer(tree))).collect()
-}
-
 /// Who may do what.
 pub(super) fn grants(config: &Config) -> Grants {
-    Grants::new(config.grants.iter().map(grant).collect())
+    Grants::new(config.grants.clone())
 }
 
-fn grant(grant: &tree::Grant) -> Grant {
-    Grant {
-        caller: match &grant.caller {
-            GrantCaller::Uid(uid) => Pattern::Uid(*uid),
-            GrantCaller::Gid(gid) => Pattern::Gid(*gid),
-            GrantCaller::TokenSha256(hash) => Pattern::Token(TokenHash(*hash)),
-            GrantCaller::Loopback => Pattern::Loopback,
-        },
-        allow: grant.allow.iter().copied().map(operation).collect(),
-        issuer: grant.issuer.clone(),
-        ring: grant.ring.clone(),
-    }
-}
-
-fn operation(operation: tree::Operation) -> Operation {
-    match operation {
-        tree::Operation::Sign => Operation::Sign,
-        tree::Operation::SignRaw => Operation::SignRaw,
-        tree::Operation::Read => Operation::Read,
-        tree::Operation::Rotate => Operation::Rotate,
-        tree::Operation::Compromise => Operation::Compromise,
-        tree::Operation::Import => Operation::Import,
-        tree::Operation::Audit => Operation::Audit,
-    }
+/// The declared verifiers of each issuer.
+pub(super) fn verifiers(config: &Config) -> HashMap<IssuerId, Vec<Profile>> {
+    config.issuers.iter().map(|(id, issuer)| (id.clone(), issuer.verifiers.clone())).collect()
 }

@@ -26,8 +26,8 @@ pub enum AuditError {
     #[error("audit log closed")]
     Closed,
     /// Another process writes it.
-    #[error("audit log {} is in use by another process", .0.display())]
-    Locked(PathBuf),
+    #[error("it is in use by another process; is a jwksd running on the same data?")]
+    Locked,
     /// The event is the log's own to write.
     #[error("a segment's header is not an event to append")]
     Reserved,
@@ -92,6 +92,9 @@ pub enum Flaw {
     /// A header inside of a segment.
     #[error("a segment's header stands inside of the segment")]
     StrayHeader,
+    /// A header that contradicts the segments before.
+    #[error("the segment's header does not say what the segments before it say")]
+    Ledger,
     /// A newer `jwksd` wrote it.
     #[error("the segment has format {found}, this jwksd reads up to {known}; use the newer jwksd")]
     Format {
@@ -106,4 +109,57 @@ pub enum Flaw {
     /// Bytes after the last record of a segment that is not the last one.
     #[error("the segment ends in the middle of a record, but another one follows it")]
     Torn,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_its_own_layer_and_the_place() {
+        let at = |flaw| Fault::Record { file: "audit-1.jsonl".to_owned(), line: 3, flaw };
+        let source = || Arc::new(io::Error::from(io::ErrorKind::StorageFull));
+        let path = || PathBuf::from("/data/audit");
+        let errors: Vec<Box<dyn std::error::Error>> = vec![
+            Box::new(AuditError::Unavailable { doing: "syncing records", source: source() }),
+            Box::new(AuditError::Busy),
+            Box::new(AuditError::Closed),
+            Box::new(AuditError::Locked),
+            Box::new(AuditError::Reserved),
+            Box::new(AuditError::Damaged(Fault::Missing(path()))),
+            Box::new(Fault::Missing(path())),
+            Box::new(Fault::Unreadable { file: "audit-1.jsonl".to_owned(), source: source() }),
+            Box::new(at(Flaw::Damaged)),
+            Box::new(at(Flaw::Sequence { expected: 7, found: 9 })),
+            Box::new(at(Flaw::Chain(7))),
+            Box::new(at(Flaw::NoHeader)),
+            Box::new(at(Flaw::StrayHeader)),
+            Box::new(at(Flaw::Ledger)),
+            Box::new(at(Flaw::Format { found: 2, known: 1 })),
+            Box::new(at(Flaw::Unreadable("unknown variant `x`".to_owned()))),
+            Box::new(at(Flaw::Torn)),
+        ];
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.join("\n"), TEXTS.trim());
+    }
+
+    const TEXTS: &str = "
+audit log unavailable: syncing records
+audit log busy
+audit log closed
+audit log /data/audit is in use by another process
+a segment's header is not an event to append
+audit log damaged
+no audit segment in /data/audit
+audit-1.jsonl is not readable
+audit-1.jsonl:3: the record was damaged
+audit-1.jsonl:3: record 9 stands where 7 belongs: records were dropped, repeated or moved
+audit-1.jsonl:3: record 7 was not written after the record before it
+audit-1.jsonl:3: a segment begins without its header
+audit-1.jsonl:3: a segment's header stands inside of the segment
+audit-1.jsonl:3: the segment's header does not say what the segments before it say
+audit-1.jsonl:3: the segment has format 2, this jwksd reads up to 1; use the newer jwksd
+audit-1.jsonl:3: the record is not readable: unknown variant `x`
+audit-1.jsonl:3: the segment ends in the middle of a record, but another one follows it
+";
 }

@@ -55,7 +55,7 @@ impl Audit {
     /// what was written, naming the place; [`AuditError::Unavailable`] if the disk fails.
     pub fn open(directory: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<(Self, Opened), AuditError> {
         let locked = Directory::lock(directory).map_err(AuditError::io("opening the log's directory"))?;
-        let disk = locked.ok_or_else(|| AuditError::Locked(directory.to_owned()))?;
+        let disk = locked.ok_or(AuditError::Locked)?;
         Self::open_on(Box::new(disk), options, clock)
     }
 
@@ -94,6 +94,12 @@ impl Audit {
                 Some(answer) => wait(answer, within).await.map(|seq| Receipt { seq: Some(seq) }),
             }
         }
+    }
+
+    /// Whether the last write failed: what is not yet on disk is not being acknowledged.
+    #[must_use]
+    pub fn is_impaired(&self) -> bool {
+        self.inner.is_impaired.load(Ordering::Acquire)
     }
 
     /// Ends the present segment and begins the next, so that it can be moved to an archive.

@@ -11,7 +11,7 @@ pub struct Options {
     pub signatures: Signatures,
     /// Bytes after which a segment is followed by the next.
     pub segment_bytes: u64,
-    /// Bytes of zeros written ahead, because a sync that need not make the file longer is far quicker.
+    /// Bytes of zeros written ahead, because a sync that need not make the file longer is quicker.
     /// None for a shipper that follows the open segment and can't cope with zeros at its end.
     pub ahead_bytes: usize,
     /// How many records may wait to be written; one more is [`AuditError::Busy`].

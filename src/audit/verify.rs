@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::digest::Digest;
-use super::error::Fault;
+use super::error::{Fault, Flaw};
 use super::event::Event;
 use super::ledger::Ledger;
 use super::reader::{Records, Tail};
+use super::scan::name;
 
 /// What a sound log holds.
 ///
@@ -55,6 +56,13 @@ fn report(directory: &Path, mut records: Records) -> Result<Report, Fault> {
     let mut newest = None;
     for record in &mut records {
         let record = record?;
+        // A start trusts the last header alone, so it had better say what the segments before it say.
+        if let Event::Segment(header) = &record.event
+            && first.is_some()
+            && ledger != Ledger::of(&header.anchors, &header.intents)
+        {
+            return Err(Fault::Record { file: name(record.seq), line: 1, flaw: Flaw::Ledger });
+        }
         ledger.record(&record.event);
         first = first.or(Some(record.seq));
         newest = Some((record.seq, record.hash, record.event == Event::Stopped {}));

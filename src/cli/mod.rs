@@ -1,1 +1,93 @@
 //! The command line: arguments in, exit code out.
+//!
+//! A command asks (the daemon, or what lies on the disk), and a pure `render` function turns the answer and
+//! `now` into what people read; with `--json` the answer goes out as it came. Whatever goes wrong ends as one
+//! [`failure::Failure`], told once.
+
+mod action;
+pub mod args;
+pub mod audit;
+pub mod backend;
+pub mod banner;
+pub mod check_config;
+pub mod client;
+pub mod compromise;
+pub mod context;
+pub mod daemon;
+pub mod documents;
+pub mod exit;
+pub mod failure;
+pub mod import;
+pub mod keys;
+mod moment;
+pub mod output;
+mod paint;
+pub mod plan;
+pub mod rotate;
+pub mod status;
+mod table;
+pub mod target;
+pub mod when;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Arguments, Command};
+use self::context::{Context, Format};
+use self::exit::Exit;
+use self::failure::Failure;
+use crate::lifecycle::time::Timestamp;
+
+/// Does what the arguments say. `clock` shows the time by which answers are told.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> Timestamp) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = program(arguments.first());
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A pipe that nobody reads any more: whoever asked for help has seen enough of it.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    arguments.general.color.choose();
+    let format = if arguments.general.json { Format::Json } else { Format::Text };
+    let exit = match command(&arguments.command, &program, Context { format, clock }) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            output::say(&failure.message());
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+/// How whoever typed this can call us again; a path stays one, since `jwksd` alone may not be found.
+fn program(first: Option<&OsString>) -> String {
+    let typed = first.map(|first| first.to_string_lossy().into_owned()).filter(|first| first.contains('/'));
+    typed.unwrap_or_else(|| "jwksd".to_owned())
+}
+
+fn command(command: &Command, program: &str, context: Context<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Dev(args) => daemon::dev(args, program),
+        Command::Run(file) => daemon::run(file),
+        Command::Init(file) => daemon::init(file, context),
+        Command::CheckConfig(file) => check_config::check_config(file, context),
+        Command::Status(daemon) => status::status(daemon, context),
+        Command::Plan(args) => plan::plan(args, context),
+        Command::Keys(args) => keys::keys(args, context),
+        Command::Rotate(args) => rotate::rotate(args, context),
+        Command::Compromise(args) => compromise::compromise(args, context),
+        Command::Import(args) => import::import(args, context),
+        Command::Withdraw(args) => import::withdraw(args, context),
+        Command::Audit(args) => audit::audit(args, context),
+        Command::AcceptRollback(args) => daemon::accept_rollback(args, context),
+        Command::Backend(args) => backend::backend(args, context),
+        Command::Whoami(daemon) => status::whoami(daemon, context),
+        Command::Completions { shell } => documents::completions(*shell, context),
+        Command::Man { directory } => documents::man(directory.as_deref(), context),
+    }
+}

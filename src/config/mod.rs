@@ -13,7 +13,7 @@ mod nearest;
 mod one_or_many;
 mod scalar;
 pub mod secret;
-mod tree;
+pub mod tree;
 mod unknown;
 mod url;
 mod value;

@@ -75,7 +75,7 @@ pub enum SecretError {
 pub const SECRET_MAX: usize = 64 * 1_024;
 
 impl Secret {
-    /// Reads the secret, less one line end at its end.
+    /// Reads the secret; a text without the line end at its end, other bytes as they are.
     ///
     /// A file must not be readable by group or others: whoever can read it can unseal every key. A systemd
     /// credential is exempt, since systemd itself keeps strangers out of the directory.
@@ -84,11 +84,12 @@ impl Secret {
     /// [`SecretError`] names the source and the remedy; it never holds the secret.
     pub fn read(&self) -> Result<SecretBytes, SecretError> {
         let bytes = match self {
-            Self::File(path) => read_file(path, Exposure::Refused)?,
+            Self::File(path) => match credentials() {
+                Some(directory) if path.parent() == Some(&directory) => read_file(path, Exposure::LeftToSystemd)?,
+                _ => read_file(path, Exposure::Refused)?,
+            },
             Self::Credential(name) => {
-                let directory =
-                    variable("CREDENTIALS_DIRECTORY").map_err(|_| SecretError::NoCredentials(name.clone()))?;
-                let directory = PathBuf::from(directory.as_str());
+                let directory = credentials().ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
                 read_file(&directory.join(name), Exposure::LeftToSystemd)?
             }
             Self::Env(name) => Zeroizing::new(variable(name)?.as_bytes().to_vec()),
@@ -97,10 +98,11 @@ impl Secret {
     }
 
     fn trim(&self, mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretBytes, SecretError> {
-        for end in [b'\n', b'\r'] {
-            if bytes.last() == Some(&end) {
-                bytes.pop();
-            }
+        // Editors add a line end to a text. A key of random bytes may end in the same byte, and must keep it.
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+            let len = line.len();
+            bytes.truncate(len);
         }
         match bytes.len() {
             0 => Err(SecretError::Empty(self.clone())),
@@ -172,6 +174,12 @@ fn read_file(path: &Path, exposure: Exposure) -> Result<Zeroizing<Vec<u8>>, Secr
     Ok(bytes)
 }
 
+/// The directory in which systemd puts the credentials of this service.
+fn credentials() -> Option<PathBuf> {
+    let directory = variable("CREDENTIALS_DIRECTORY").ok()?;
+    Some(PathBuf::from(directory.as_str())).filter(|directory| directory.is_absolute())
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one home of the environment")]
 fn variable(name: &str) -> Result<Zeroizing<String>, SecretError> {
     match std::env::var(name) {
@@ -196,8 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn one_line_end_is_not_part_of_a_secret() {
-        for (content, secret) in [(&b"1234\n"[..], &b"1234"[..]), (b"1234\r\n", b"1234"), (b" a \n\n", b" a \n")] {
+    fn one_line_end_is_not_part_of_a_text_and_every_byte_is_part_of_a_key() {
+        let key = [&[0xff; 31][..], b"\n"].concat();
+        let cases = [
+            (&b"1234\n"[..], &b"1234"[..]),
+            (b"1234\r\n", b"1234"),
+            (b"1234\r", b"1234\r"),
+            (b" a \n\n", b" a \n"),
+            (&key, &key),
+        ];
+        for (content, secret) in cases {
             let (_dir, source) = file(content, 0o600);
             assert_eq!(source.read().unwrap().expose(), secret);
         }

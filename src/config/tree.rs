@@ -3,7 +3,7 @@
 //! A tree can also be put together by code (`jwksd dev`, tests); then the builder answers for what the
 //! cross checks would have refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::fault::Fault;
 use super::secret::Secret;
 use super::url::IssuerUrl;
+use crate::access::grant::Grant;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::KeySpec;
 use crate::lifecycle::policy::{self, Policy};
@@ -331,56 +332,6 @@ pub enum SelfVerify {
     Always,
     /// Once each time a key is loaded. The default for software keys.
     Load,
-}
-
-/// A permission: who may do what, where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// Who.
-    pub caller: GrantCaller,
-    /// May do what; never empty.
-    pub allow: BTreeSet<Operation>,
-    /// In this issuer; absent means in all.
-    pub issuer: Option<IssuerId>,
-    /// In this ring of the issuer; absent means in all of its rings. Never present without `issuer`.
-    pub ring: Option<RingName>,
-}
-
-/// How a caller is recognised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GrantCaller {
-    /// The user id of the peer of a Unix socket.
-    Uid(u32),
-    /// The primary group id of the peer of a Unix socket.
-    Gid(u32),
-    /// The SHA-256 of the bearer token that it shows.
-    TokenSha256([u8; 32]),
-    /// Anybody who connects from this machine over TCP.
-    Loopback,
-}
-
-/// What a grant can allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// Have tokens made.
-    Sign,
-    /// Have a self-made signing input signed.
-    SignRaw,
-    /// Look at issuers, rings, versions and plans.
-    Read,
-    /// Rotate a ring now.
-    Rotate,
-    /// Declare a key compromised.
-    Compromise,
-    /// Import verify-only keys.
-    Import,
-    /// Read the audit log.
-    Audit,
-}
-
-impl Operation {
-    /// What `"admin"` stands for: everything that an operator does, and no signing.
-    pub const ADMIN: [Self; 5] = [Self::Read, Self::Rotate, Self::Compromise, Self::Import, Self::Audit];
 }
 
 /// 16 MiB.

@@ -17,6 +17,12 @@ use thiserror::Error;
 pub(super) use scan::fold;
 use scan::{Member, Scanner};
 
+/// Whether a reader that ignores case could take a member of this name for `known`, which is in lower case.
+#[must_use]
+pub fn reads_as(name: &str, known: &str) -> bool {
+    fold(name).as_deref().unwrap_or(name) == known
+}
+
 /// How large a document may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -20,7 +20,7 @@ use super::state::{Next, Private};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Misfit {
     /// A ring with live versions is gone from the configuration.
-    #[error("ring {ring} has {versions} live versions but is not in the configuration; put it back")]
+    #[error("ring {ring} is not in the configuration, but versions of it live ({versions}); put it back")]
     RingMissing {
         /// Which ring.
         ring: RingName,

@@ -41,7 +41,9 @@ impl Schedule {
     pub fn new(text: &str) -> Result<Self, ScheduleError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let form = |reason: String| ScheduleError::Form { text: text.to_owned(), reason };
-        let cron = parser.parse(text).map_err(|error| form(error.to_string()))?;
+        // The parser speaks in sentences; ours is one line of a chain.
+        let reason = |error: String| error.trim_end_matches('.').to_lowercase();
+        let cron = parser.parse(text).map_err(|error| form(reason(error.to_string())))?;
         let schedule = Self { cron: Arc::new(cron), text: text.into() };
         match schedule.next_after(Timestamp::from_second(0)) {
             Some(_) => Ok(schedule),

@@ -12,6 +12,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::backend::BoxFuture;
 use crate::failpoint::failpoint;
@@ -23,21 +26,29 @@ use super::{Publication, PublishError, Publisher};
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
+    /// Held by whoever writes: a write that nobody waits for any more must not end after a later one.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Directory {
     /// A publisher into `root`, which has to exist.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, writing: Arc::default() }
     }
 }
 
 impl Publisher for Directory {
     fn publish<'a>(&'a self, publication: &'a Publication) -> BoxFuture<'a, Result<(), PublishError>> {
         let (root, publication) = (self.root.clone(), publication.clone());
+        let writing = Arc::clone(&self.writing);
         Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || write(&root, &publication)).await;
+            let writing = writing.lock_owned().await;
+            let written = tokio::task::spawn_blocking(move || {
+                let _writing = writing;
+                write(&root, &publication)
+            });
+            let written = written.await;
             written.unwrap_or_else(|panic| Err(PublishError::Unavailable(panic.to_string())))
         })
     }
@@ -92,7 +103,12 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.push(name);
     temporary.push(".new");
     let temporary = directory.join(temporary);
-    let mut file = File::create(&temporary)?;
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // Made anew: a link put there by whoever else may write the directory is not followed.
+    let mut file = File::create_new(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -124,6 +140,20 @@ mod tests {
         assert_eq!(write(root.path(), &publication(9, "nine")), Err(PublishError::Newer { found, ours }));
         assert_eq!(fs::read_to_string(current).unwrap(), "ten");
         assert_eq!(fs::read_to_string(root.path().join("tenant-a/.well-known/jwks/9.json")).unwrap(), "nine");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_temporary_file_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let archive = root.path().join("tenant-a/.well-known/jwks");
+        let precious = root.path().join("precious");
+        fs::create_dir_all(&archive).unwrap();
+        fs::write(&precious, "keep").unwrap();
+        std::os::unix::fs::symlink(&precious, archive.join(".1.json.new")).unwrap();
+        assert_eq!(write(root.path(), &publication(1, "one")), Ok(()));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "keep");
+        assert_eq!(fs::read_to_string(archive.join("1.json")).unwrap(), "one");
+        assert!(!fs::symlink_metadata(archive.join("1.json")).unwrap().is_symlink());
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub enum CommitError {
     /// It is not known whether the store took it; the next look finds out.
     #[error("it is not known whether the store took the change: {0}")]
     Unknown(String),
+    /// The new record would not be readable, so it was not written; this is a defect of `jwksd`.
+    #[error("the new state can't be read back, so it was not written; please report this")]
+    Unreadable(#[source] StoreError),
     /// Others kept committing first.
     #[error("other writers were faster, {0} times in a row")]
     Contended(u32),
@@ -53,6 +56,17 @@ pub enum CommitError {
     /// The store has lost the issuer.
     #[error("the store has lost the issuer; restore it from a backup")]
     Lost,
+}
+
+impl CommitError {
+    /// Whether it may succeed later without anybody doing anything.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Audit(_) | Self::Unknown(_) | Self::Contended(_) | Self::Store(StoreError::Unavailable(_)) => true,
+            Self::Illegal(_) | Self::Store(_) | Self::Unreadable(_) | Self::WentBack { .. } | Self::Lost => false,
+        }
+    }
 }
 
 /// How often a commit is tried anew after somebody else's.
@@ -104,7 +118,10 @@ impl Committer {
             let commit_id = new_commit_id();
             let revision = expected.revision.next();
             let issuer = next.id().clone();
-            let hash = Digest(codec::seal(&next, revision, commit_id, Some(expected.hash))?.hash.0);
+            let sealed = codec::seal(&next, revision, commit_id, Some(expected.hash))?;
+            // A record that can't be read back would lock everybody out: it is never written.
+            codec::decode(&issuer, &sealed.bytes).map_err(CommitError::Unreadable)?;
+            let hash = Digest(sealed.hash.0);
             let intent = Record::Intent {
                 issuer: issuer.clone(),
                 revision,

@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use thiserror::Error;
 use tracing::{error, info};
 
 use crate::audit::{Act, Audit, AuditError, Event as Record, Outcome};
-use crate::backend::{Backend, BackendError, Destroyed};
+use crate::backend::{Backend, BackendError, Destroyed, KeyRef};
 use crate::failpoint::failpoint;
-use crate::ids::{BackendId, InstallationId, IssuerId, Label, RingName, VersionId};
+use crate::ids::{BackendId, Handle, InstallationId, IssuerId, Label, RingName, VersionId};
+use crate::jose::alg::KeySpec;
 use crate::jose::jwk::{Jwk, JwkError};
+use crate::jose::verify::Verifier;
 use crate::lifecycle::event::Fact;
 use crate::lifecycle::issuer::Issuer;
 use crate::lifecycle::key_ring::KeyRing;
 use crate::lifecycle::state::{Key, Next};
 use crate::lifecycle::time::Timestamp;
-use thiserror::Error;
 
 /// Why an effect did not come about.
 #[derive(Debug, Error)]
@@ -85,8 +88,20 @@ impl Effector {
         let made = made.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
         let jwk = Jwk::with_thumbprint(state.spec.algorithm(), made.public)
             .map_err(|source| EffectError::Key { backend: backend_id.clone(), source })?;
-        info!(issuer = %issuer.id(), key_set = %ring, version = %version, kid = %jwk.kid(), backend = %backend_id, "key generated");
+        try_to_sign(backend_id, backend, &made.handle, state.spec, &jwk).await?;
+        info!(issuer = %issuer.id(), ring = %ring, version = %version, kid = %jwk.kid(), backend = %backend_id, "key generated");
         Ok(Fact::Generated { ring: ring.clone(), version, handle: made.handle, jwk })
+    }
+
+    /// Has the next version sign before it becomes the signer: a key that was lost behind our back must not
+    /// take over from one that works.
+    pub(super) async fn prove(&self, issuer: &Issuer, ring: &RingName, version: VersionId) -> Result<(), EffectError> {
+        let state = issuer.ring(ring).map(KeyRing::state).ok_or(EffectError::Gone)?;
+        let Some(Next::PreActive(next)) = state.next.as_ref().filter(|next| next.id() == version) else {
+            return Err(EffectError::Gone);
+        };
+        let (backend_id, backend) = self.backend(&next.key.backend)?;
+        try_to_sign(backend_id, backend, &next.key.handle, state.spec, &next.key.jwk).await
     }
 
     /// Has the backend destroy a private half; `now` dates a destruction that is complete at once.
@@ -106,7 +121,7 @@ impl Effector {
         failpoint("destroy.done");
         self.report(Act::Destroy, &label, backend_id, destroyed.as_ref().err()).await;
         let destroyed = destroyed.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
-        info!(issuer = %issuer.id(), key_set = %ring, version = %version, kid = %key.jwk.kid(), backend = %backend_id, "private key destroyed");
+        info!(issuer = %issuer.id(), ring = %ring, version = %version, kid = %key.jwk.kid(), backend = %backend_id, "private key destroyed");
         let gone_at = match destroyed {
             Destroyed::Done => now,
             Destroyed::ScheduledFor(gone_at) => gone_at,
@@ -152,10 +167,33 @@ impl Effector {
             detail: error.map(ToString::to_string),
         };
         if let Err(error) = self.audit.append(done).await {
-            error!(issuer = %label.issuer, key_set = %label.ring, version = %label.version, error = %error, "outcome of an act could not be recorded");
+            error!(issuer = %label.issuer, ring = %label.ring, version = %label.version, error = %error, "outcome of an act could not be recorded");
         }
     }
 }
+
+/// Signs something that is no token and verifies it with the key as it is, or will be, published.
+async fn try_to_sign(
+    id: &BackendId,
+    backend: &Arc<dyn Backend>,
+    handle: &Handle,
+    spec: KeySpec,
+    jwk: &Jwk,
+) -> Result<(), EffectError> {
+    // Without a dot it can't be taken for the signing input of a JWS.
+    const INPUT: &[u8] = b"jwksd proves that this key signs";
+    let failed = |source| EffectError::Backend { backend: id.clone(), source };
+    let signature = backend.sign(KeyRef { handle, spec }, INPUT, PROOF_WITHIN).await.map_err(failed)?;
+    Verifier::new(jwk).verify(INPUT, &signature.0).map_err(|_| {
+        failed(BackendError::Mismatch(format!(
+            "a signature of {handle} does not verify with the public key of {}",
+            jwk.kid()
+        )))
+    })
+}
+
+/// How long the proof of a key may take.
+const PROOF_WITHIN: Duration = Duration::from_secs(30);
 
 /// The key of a version that is deactivated or compromised.
 fn ending_key(ring: &KeyRing, version: VersionId) -> Option<&Key> {

@@ -5,18 +5,22 @@
 
 mod commit;
 mod effect;
+mod gauges;
 mod queue;
 mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::backend::BackendError;
 use crate::clock::SteadyClock;
+use crate::failpoint::failpoint;
 use crate::ids::{IssuerId, JwkSetVersion};
 use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
@@ -24,15 +28,19 @@ use crate::lifecycle::time::{Span, Timestamp};
 use crate::publish::{Publication, PublishError, Publisher};
 use crate::snapshot::{Place, Places};
 use crate::store::Committed;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 pub use commit::{Cause, CommitError, Committer};
 pub use effect::{EffectError, Effector};
+use gauges::Gauges;
 pub use queue::Wakes;
 pub use run::run;
 
 /// How many actions one tick does at most before others get their turn.
 const ACTIONS_PER_TICK: u32 = 16;
+
+/// How long one publisher may take.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest that a failing action is left alone.
 const BACKOFF_MAX: Span = Span::from_mins(5);
@@ -55,6 +63,7 @@ pub struct Rotator {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     desks: HashMap<IssuerId, Mutex<Desk>>,
+    gauges: Gauges,
 }
 
 /// What is remembered of one issuer between ticks. Its lock is held for commits, never for effects.
@@ -63,6 +72,8 @@ struct Desk {
     /// Failed actions: when to try again, and how often they failed.
     deferred: BTreeMap<Action, Timestamp>,
     failures: BTreeMap<Action, u32>,
+    /// The set that every publisher has taken since the start.
+    handed_out: Option<JwkSetVersion>,
 }
 
 /// Why a tick ended early.
@@ -107,7 +118,8 @@ impl Rotator {
         metrics: Arc<Metrics>,
     ) -> Self {
         let desks = places.iter().map(|(id, _)| (id.clone(), Mutex::default())).collect();
-        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks }
+        let gauges = Gauges::new(&places, &metrics);
+        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks, gauges }
     }
 
     /// What happens next to `issuer`, and what the rest waits for, as it stands now.
@@ -127,12 +139,22 @@ impl Rotator {
     /// [`TickError`]; on [`TickError::Publish`] the fact is committed, and publication is tried again.
     pub async fn record(&self, issuer: &IssuerId, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
         let (place, desk) = self.desk(issuer)?;
-        let _desk = desk.lock().await;
-        let committed = self.commit(place, fact, cause).await?;
-        let published = self.publish(place).await;
+        let committed = {
+            let _desk = desk.lock().await;
+            self.commit(place, fact, cause).await
+        };
+        // Also after an error: if the commit's fate is not known, the look at the store must not wait.
         self.wakes.wake(issuer);
-        published?;
+        let committed = committed?;
+        self.publish(place, desk).await?;
         Ok(committed)
+    }
+
+    /// Shows dashboards every issuer as it is now: a standby becomes ready without anything being due.
+    pub fn show_gauges(&self) {
+        let now = self.clock.now();
+        self.places.iter().for_each(|(issuer, place)| self.gauges.show(issuer, place, now));
+        self.metrics.rotator.clock_jump.set(self.clock.jump());
     }
 
     /// Does what is due for `issuer`, and says when to look again.
@@ -143,20 +165,19 @@ impl Rotator {
         let (place, desk) = self.desk(issuer)?;
         self.metrics.rotator.ticks.inc();
         for _ in 0..ACTIONS_PER_TICK {
-            let due = {
-                let desk = desk.lock().await;
+            {
+                let _desk = desk.lock().await;
                 let refreshed = self.committer.refresh(place).await;
                 refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
                 place.commit_settled();
-                self.publish(place).await?;
-                let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
-                let plan = place.state().issuer().plan(&place.settings.policy, outlook);
-                match plan.action {
-                    None => return Ok(plan.wake_at),
-                    Some(due) => due,
-                }
-            };
-            self.act(issuer, place, desk, due).await?;
+            }
+            // A publisher that is away holds up the next version's propagation, and nothing else.
+            let published = self.publish(place, desk).await;
+            let plan = self.plan(issuer).await?;
+            match plan.action {
+                None => return published.map(|()| plan.wake_at),
+                Some(due) => self.act(issuer, place, desk, due).await?,
+            }
         }
         Ok(Some(self.clock.now()))
     }
@@ -172,6 +193,10 @@ impl Rotator {
                 let state = place.state().issuer().clone();
                 self.effector.destroy(&state, ring, *version, self.clock.now()).await
             }
+            Action::Activate { ring, version } => {
+                let state = place.state().issuer().clone();
+                self.effector.prove(&state, ring, *version).await.map(|()| decided(due))
+            }
             _ => Ok(decided(due)),
         };
         let mut desk = desk.lock().await;
@@ -180,8 +205,7 @@ impl Rotator {
                 desk.deferred.remove(&action);
                 desk.failures.remove(&action);
                 self.metrics.rotator.action(name(&action)).inc();
-                self.commit(place, fact, &Cause::default()).await?;
-                self.publish(place).await
+                self.commit(place, fact, &Cause::default()).await.map(|_| ())
             }
             Err(error) => {
                 self.metrics.rotator.failure(name(&action)).inc();
@@ -201,7 +225,7 @@ impl Rotator {
     /// Commits a fact that is dated now.
     async fn commit(&self, place: &Place, fact: Fact, cause: &Cause) -> Result<Committed, TickError> {
         // Marked before it is dated: what readers do meanwhile is covered by the drain.
-        place.commit_pending(self.clock.monotonic());
+        let is_first = place.commit_pending(self.clock.monotonic());
         let name = fact.name();
         let event = Event { at: self.clock.now(), fact };
         let result = self.committer.commit(place, &event, cause).await;
@@ -213,7 +237,8 @@ impl Rotator {
                 Ok(committed)
             }
             Err(source) => {
-                if !matches!(source, CommitError::Unknown(_)) {
+                // An earlier commit whose fate is not known stays pending until a refresh has shown it.
+                if is_first && !matches!(source, CommitError::Unknown(_)) {
                     place.commit_settled();
                 }
                 let issuer = place.state().issuer().id().clone();
@@ -223,30 +248,47 @@ impl Rotator {
     }
 
     /// Puts the newest set where verifiers fetch it, and records that it was seen there.
-    async fn publish(&self, place: &Place) -> Result<(), TickError> {
-        let (id, pending) = {
-            let state = place.state();
-            (state.issuer().id().clone(), state.issuer().to_publish(&place.settings.policy))
-        };
-        let is_out = place.state().issuer().state().published.is_some();
-        if pending.is_some() || is_out {
+    ///
+    /// The first time after a start it is handed out again: a publisher may be new, or have lost what it
+    /// held. No lock is held while publishers work: an emergency does not wait for a slow disk.
+    async fn publish(&self, place: &Place, desk: &Mutex<Desk>) -> Result<(), TickError> {
+        let state = Arc::clone(&place.state());
+        let (id, version) = (state.issuer().id(), state.jwk_set_version());
+        let is_pending = state.issuer().to_publish(&place.settings.policy).is_some();
+        let is_out = state.issuer().state().published.is_some();
+        if is_pending || is_out {
             place.serve();
         }
-        let Some(version) = pending else { return Ok(()) };
-        let served = place.served().clone();
-        for publisher in self.publishers.get(&id).into_iter().flatten() {
-            let Some(served) = &served else { break };
-            let publication = Publication {
-                path: place.settings.path.clone(),
-                version,
-                jwk_set: served.body.clone(),
-                openid_configuration: served.openid_configuration.clone(),
-            };
-            let published = publisher.publish(&publication).await;
-            published.map_err(|source| TickError::Publish { issuer: id.clone(), version, source })?;
+        if !is_pending && (!is_out || desk.lock().await.handed_out == Some(version)) {
+            return Ok(());
         }
-        crate::failpoint::failpoint("publish.out");
-        info!(issuer = %id, version = %version, "JWK Set published");
+        let served = place.served().clone();
+        let Some(served) = served.filter(|served| served.version == version) else {
+            // A newer set was committed meanwhile; whoever did that publishes it.
+            return Ok(());
+        };
+        let publication = Publication {
+            path: place.settings.path.clone(),
+            version,
+            jwk_set: served.body.clone(),
+            openid_configuration: served.openid_configuration.clone(),
+        };
+        let mut failure = None;
+        for publisher in self.publishers.get(id).into_iter().flatten() {
+            let late = |_| Err(PublishError::Unavailable(format!("no answer within {} s", PUBLISH_WITHIN.as_secs())));
+            let published = timeout(PUBLISH_WITHIN, publisher.publish(&publication)).await.unwrap_or_else(late);
+            failure = failure.or(published.err());
+        }
+        if let Some(source) = failure {
+            return Err(TickError::Publish { issuer: id.clone(), version, source });
+        }
+        let mut desk = desk.lock().await;
+        desk.handed_out = desk.handed_out.max(Some(version));
+        if !is_pending {
+            return Ok(());
+        }
+        failpoint("publish.out");
+        info!(issuer = %id, key_set = %version, "JWK Set published");
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 
@@ -292,16 +334,4 @@ fn backoff(failures: u32, error: &EffectError) -> Span {
         }
         _ => doubled,
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -10,11 +10,12 @@ use tracing::error;
 
 use crate::ids::IssuerId;
 use crate::lifecycle::time::{Span, Timestamp};
+use crate::telemetry::chain;
 
 use super::queue::Agenda;
-use super::{BACKOFF_MAX, Rotator, TickError, chain};
+use super::{BACKOFF_MAX, Rotator, TickError};
 
-/// How many issuers are looked at together.
+/// How many issuers are looked at together; those that an operator's command is about come on top.
 const TICKS_AT_ONCE: usize = 8;
 
 /// How long the loop sleeps at most: a wall clock that is set in between is noticed after this.
@@ -29,10 +30,9 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
     rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
     let mut under_way: HashSet<IssuerId> = HashSet::new();
     let mut failures: HashMap<IssuerId, u32> = HashMap::new();
-    let mut ticks: JoinSet<(IssuerId, Result<Option<Timestamp>, TickError>)> = JoinSet::new();
+    let mut ticks: JoinSet<Ticked> = JoinSet::new();
     loop {
         let now = rotator.clock.now();
-        rotator.metrics.rotator.clock_jump.set(rotator.clock.jump());
         let mut held_back = Vec::new();
         while ticks.len() < TICKS_AT_ONCE
             && let Some(issuer) = agenda.take_due(now)
@@ -42,11 +42,7 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
                 continue;
             }
             under_way.insert(issuer.clone());
-            let rotator = Arc::clone(&rotator);
-            ticks.spawn(async move {
-                let outcome = rotator.tick(&issuer).await;
-                (issuer, outcome)
-            });
+            ticks.spawn(tick(Arc::clone(&rotator), issuer));
         }
         // Their tick is under way; a second look follows it.
         held_back.into_iter().for_each(|issuer| agenda.add(issuer, now + Span::from_secs(1)));
@@ -67,11 +63,25 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
                 // A panic may have left a decision unseen by readers: nothing may go on.
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             },
-            hinted = rotator.wakes.take() => hinted.into_iter().for_each(|issuer| agenda.add(issuer, now)),
+            hinted = rotator.wakes.take() => for issuer in hinted {
+                if under_way.insert(issuer.clone()) {
+                    // An operator's command does not queue behind issuers whose backend hangs.
+                    ticks.spawn(tick(Arc::clone(&rotator), issuer));
+                } else {
+                    agenda.add(issuer, now);
+                }
+            },
             () = tokio::time::sleep(nap) => {}
         }
     }
     while ticks.join_next().await.is_some() {}
+}
+
+type Ticked = (IssuerId, Result<Option<Timestamp>, TickError>);
+
+async fn tick(rotator: Arc<Rotator>, issuer: IssuerId) -> Ticked {
+    let outcome = rotator.tick(&issuer).await;
+    (issuer, outcome)
 }
 
 fn next_look(

@@ -7,8 +7,8 @@ mod served;
 mod view;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -68,6 +68,8 @@ pub struct Place {
     pub settings: IssuerSettings,
     state: ArcSwap<Snapshot>,
     served: ArcSwapOption<Served>,
+    /// Keeps writers of the two pointers apart; readers never take it.
+    writing: Mutex<()>,
     /// Since when, on the monotonic clock, a commit is under way; 0 is never. See [`Place::commit_pending`].
     pending_since: AtomicU64,
 }
@@ -77,7 +79,13 @@ impl Place {
     #[must_use]
     pub fn new(settings: IssuerSettings, committed: Committed) -> Self {
         let state = ArcSwap::from_pointee(Snapshot::new(&settings, committed, None));
-        Self { settings, state, served: ArcSwapOption::empty(), pending_since: AtomicU64::new(0) }
+        Self {
+            settings,
+            state,
+            served: ArcSwapOption::empty(),
+            writing: Mutex::new(()),
+            pending_since: AtomicU64::new(0),
+        }
     }
 
     /// The committed state.
@@ -92,14 +100,19 @@ impl Place {
         self.served.load()
     }
 
-    /// Shows readers a newly committed state. Only the rotator calls this.
+    /// Shows readers a newly committed state; an older one never replaces a newer one. Only the rotator
+    /// calls this.
     pub fn swap(&self, committed: Committed) {
-        let next = Snapshot::new(&self.settings, committed, Some(&self.state.load()));
-        self.state.store(Arc::new(next));
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = self.state.load();
+        if present.revision() <= committed.revision {
+            self.state.store(Arc::new(Snapshot::new(&self.settings, committed, Some(&present))));
+        }
     }
 
     /// Serves the newest JWK Set of the committed state; an older one never replaces a newer one.
     pub fn serve(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load();
         let newer = self.served.load().as_ref().is_none_or(|served| served.version <= state.jwk_set_version());
         if newer && let Some(served) = Served::new(&self.settings, &state) {
@@ -111,8 +124,10 @@ impl Place {
     ///
     /// The dates in a commit count from the moment at which it was decided. Until readers see it they
     /// may sign as before, which its `drain` allows for, but only for so long: see [`Place::pending_for`].
-    pub fn commit_pending(&self, monotonic: Duration) {
-        self.pending_since.store(millis(monotonic).max(1), Ordering::SeqCst);
+    /// One that is pending already counts on. Returns whether none was.
+    pub fn commit_pending(&self, monotonic: Duration) -> bool {
+        let since = millis(monotonic).max(1);
+        self.pending_since.compare_exchange(0, since, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Marks that readers see everything that was decided.

@@ -9,7 +9,12 @@
 )]
 
 mod backends;
+mod cli;
 mod config;
+mod http;
 mod lifecycle;
+mod process;
+mod rotator;
 mod simulation;
+mod stores;
 mod support;

@@ -6,34 +6,39 @@ use super::fake_disk::{FakeDisk, Trouble};
 use super::*;
 use crate::audit::{AuditError, Records, Signatures};
 
+/// Receipts by number, of `writers` that append `each` records one after the other.
+async fn many(audit: &Audit, writers: usize, each: usize) -> BTreeMap<u64, String> {
+    let write = |writer| {
+        let audit = audit.clone();
+        async move {
+            let mut receipts = Vec::new();
+            for n in 0..each {
+                let jti = format!("{writer}-{n}");
+                let receipt = audit.append(signed(&jti)).await.unwrap();
+                receipts.push((receipt.seq.unwrap(), jti));
+            }
+            receipts
+        }
+    };
+    let writers: Vec<_> = (0..writers).map(|writer| tokio::spawn(write(writer))).collect();
+    let mut all = BTreeMap::new();
+    for writer in writers {
+        all.extend(writer.await.unwrap());
+    }
+    all
+}
+
+fn two_workers() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+}
+
 #[test]
 fn sixty_four_writers_make_one_chain_and_each_receipt_is_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { segment_bytes: 64 << 10, ..Options::default() };
     let (audit, opened) = Audit::open(directory.path(), options, clock()).unwrap();
     assert!(opened.is_new);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let receipts: BTreeMap<u64, String> = runtime.block_on(async {
-        let writers: Vec<_> = (0..64)
-            .map(|writer| {
-                let audit = audit.clone();
-                tokio::spawn(async move {
-                    let mut receipts = Vec::new();
-                    for n in 0..20 {
-                        let jti = format!("{writer}-{n}");
-                        let receipt = audit.append(signed(&jti)).await.unwrap();
-                        receipts.push((receipt.seq.unwrap(), jti));
-                    }
-                    receipts
-                })
-            })
-            .collect();
-        let mut all = BTreeMap::new();
-        for writer in writers {
-            all.extend(writer.await.unwrap());
-        }
-        all
-    });
+    let receipts = two_workers().block_on(many(&audit, 64, 20));
     audit.close().unwrap();
     assert_eq!(receipts.len(), 64 * 20);
     let mut on_disk = BTreeMap::new();
@@ -53,7 +58,7 @@ fn a_log_is_written_by_one_process_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let audit = open(directory.path());
     let second = Audit::open(directory.path(), Options::default(), clock());
-    assert!(matches!(second, Err(AuditError::Locked(_))), "{second:?}");
+    assert!(matches!(second, Err(AuditError::Locked)), "{second:?}");
     audit.close().unwrap();
     open(directory.path());
 }
@@ -125,4 +130,30 @@ fn a_record_taken_on_trust_is_written_once_the_disk_is_well_again() {
     audit.close().unwrap();
     let text = String::from_utf8(disk.files().into_values().next().unwrap()).unwrap();
     assert_eq!((text.matches("\"trusted\"").count(), text.matches("\"waits\"").count()), (1, 0));
+}
+
+/// `cargo test --release --lib group_commit -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn group_commit_is_measured() {
+    for (writers, each) in [(1, 2_000), (8, 2_000), (64, 2_000)] {
+        for ahead_bytes in [0, Options::default().ahead_bytes] {
+            let directory = tempfile::tempdir().unwrap();
+            let options = Options { ahead_bytes, ..Options::default() };
+            let (audit, _) = Audit::open(directory.path(), options, clock()).unwrap();
+            let start = std::time::Instant::now();
+            two_workers().block_on(many(&audit, writers, each));
+            let rate = (writers * each) as f64 / start.elapsed().as_secs_f64();
+            audit.close().unwrap();
+            let start = std::time::Instant::now();
+            let report = verify::verify(directory.path()).unwrap();
+            println!(
+                "{writers} writers, {ahead_bytes} B ahead: {rate:.0}/s, {:.0} µs mean; {} records verified in {:?}",
+                writers as f64 / rate * 1e6,
+                report.last,
+                start.elapsed()
+            );
+        }
+    }
 }

@@ -127,7 +127,7 @@ proptest! {
         let mut writer = reopened(&disk).unwrap();
         writer.write(&[Draft::new(now(), committed(5)).unwrap()], now()).unwrap();
         disk.trouble(Some(Trouble::Full));
-        let (_, lost): (Vec<_>, Vec<_>) = drafts(0, 4).into_iter().unzip();
+        let (names, lost): (Vec<_>, Vec<_>) = drafts(0, 4).into_iter().unzip();
         prop_assert!(writer.write(&lost, now()).is_err());
         let mut disk = disk;
         for seed in seeds {
@@ -138,7 +138,8 @@ proptest! {
         }
         let writer = reopened(&disk).unwrap();
         prop_assert_eq!(writer.ledger.anchors[&issuer()].revision, Revision::new(5));
-        prop_assert_eq!(jtis(&disk), Vec::<String>::new());
+        // Of a group that nobody was told of, any beginning may have reached the disk.
+        prop_assert!(names.starts_with(&jtis(&disk)), "{:?}", jtis(&disk));
     }
 }
 

@@ -6,11 +6,13 @@ use toml::Spanned;
 
 use super::faults::{Faults, configured, exactly_one};
 use super::issuer::Issuers;
+use crate::access::caller::TokenHash;
+use crate::access::grant::{Grant, Operation, Pattern};
 use crate::config::document::Place;
 use crate::config::file::{CallerTable, GrantTable};
 use crate::config::nearest::nearest;
 use crate::config::scalar::Allow;
-use crate::config::tree::{Address, Grant, GrantCaller, Listen, Operation};
+use crate::config::tree::{Address, Listen};
 use crate::config::value::{Field, Parsed, plain};
 use crate::ids::{IssuerId, RingName};
 
@@ -56,7 +58,7 @@ fn grant(
     Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring) })
 }
 
-fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<GrantCaller> {
+fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<Pattern> {
     let place = table.span();
     let CallerTable { uid, gid, token_sha256, loopback } = table.into_inner();
     let set = [
@@ -74,10 +76,10 @@ fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<
     if let Some(no) = loopback.as_ref().filter(|field| !field.get_ref().0) {
         faults.at(&no.span(), "a grant names a caller that may, not one that may not; write true or remove the grant");
     }
-    let uid = plain(uid).map(|id| GrantCaller::Uid(id.0));
-    let gid = plain(gid).map(|id| GrantCaller::Gid(id.0));
-    let token = plain(token_sha256).map(|hash| GrantCaller::TokenSha256(hash.0));
-    uid.or(gid).or(token).or(plain(loopback).map(|_| GrantCaller::Loopback))
+    let uid = plain(uid).map(|id| Pattern::Uid(id.0));
+    let gid = plain(gid).map(|id| Pattern::Gid(id.0));
+    let token = plain(token_sha256).map(|hash| Pattern::Token(TokenHash(hash.0)));
+    uid.or(gid).or(token).or(plain(loopback).map(|_| Pattern::Loopback))
 }
 
 type AllowList = Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>;
@@ -137,17 +139,17 @@ fn unknown<'n>(what: &str, name: &str, within: &str, known: impl Iterator<Item =
 }
 
 /// A grant that no connection can ever meet is most often a listener on the wrong kind of address.
-fn warn_of_unreachable(caller: &GrantCaller, place: &Place, listen: Option<&Listen>, faults: &mut Faults<'_>) {
+fn warn_of_unreachable(caller: &Pattern, place: &Place, listen: Option<&Listen>, faults: &mut Faults<'_>) {
     let Some(listen) = listen else { return };
     let addresses = [&listen.signing.listener.address, &listen.admin.listener.address];
     let unix = addresses.iter().any(|address| matches!(address, Address::Unix(_)));
     match caller {
-        GrantCaller::Uid(_) | GrantCaller::Gid(_) if !unix => faults.warn(
+        Pattern::Uid(_) | Pattern::Gid(_) if !unix => faults.warn(
             place,
             "neither signing nor admin listens on a Unix socket, and only there does a caller have a uid and \
              gid; nobody will match",
         ),
-        GrantCaller::Loopback if addresses.iter().all(|address| matches!(address, Address::Unix(_))) => faults.warn(
+        Pattern::Loopback if addresses.iter().all(|address| matches!(address, Address::Unix(_))) => faults.warn(
             place,
             "neither signing nor admin listens on TCP, and only there is a caller recognised by loopback; \
              nobody will match",

@@ -43,6 +43,7 @@ pub struct IssuerReadiness {
     pub ready: bool,
     /// The version of the JWK Set that is served; absent if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub served: Option<u64>,
     /// Its rings without a signer.
     pub without_signer: Vec<String>,
@@ -70,6 +71,7 @@ pub struct Issuer {
     pub jwk_set_version: u64,
     /// The version that was last observed as published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub published: Option<Published>,
     /// How many keys the newest set lists.
     pub keys: usize,
@@ -102,6 +104,7 @@ pub struct Verifier {
     /// How long after a withdrawal it may still trust the key; absent if only an unknown kid or a restart
     /// makes it forget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub forgets_within: Option<Length>,
     /// Where these numbers were read.
     pub source: String,
@@ -117,29 +120,37 @@ pub struct Ring {
     pub key: String,
     /// The backend in which its keys are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub backend: Option<String>,
     /// The version that signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub signer: Option<SignerKey>,
     /// The version that signs next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<NextKey>,
     /// Whether a version can take over now and no verifier notices.
     pub standby_ready: bool,
     /// Since when a rotation is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub requested_at: Option<Moment>,
     /// The longest life of a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub token_lifetime_max: Option<Length>,
     /// Time from observed publication until a version may sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub propagation: Option<Length>,
     /// Time from deactivation until the private half is destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub drain: Option<Length>,
     /// Time from deactivation until the public half is withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retention: Option<Length>,
 }
 
@@ -163,9 +174,11 @@ pub struct NextKey {
     pub version: u64,
     /// Its name in tokens; absent until it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub kid: Option<String>,
     /// When it may sign; absent until its publication was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub may_sign_at: Option<Moment>,
 }
 
@@ -175,6 +188,7 @@ pub struct NextKey {
 pub struct RotateRequest {
     /// Why, for the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
@@ -189,6 +203,7 @@ pub struct RotateReport {
     pub ring: Ring,
     /// When the next version may sign; absent while it is being made or published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub may_sign_at: Option<Moment>,
 }
 
@@ -213,6 +228,7 @@ pub struct CompromiseReport {
     pub issuer: String,
     /// The ring; absent if the key was an imported one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ring: Option<String>,
     /// The key.
     pub kid: String,
@@ -226,15 +242,19 @@ pub struct CompromiseReport {
     pub jwk_set_version: u64,
     /// When that set, or a later one, was observed as published; absent if it is not out everywhere yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub withdrawal_seen_at: Option<Moment>,
     /// The version that signs in the ring now; absent if none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub signer: Option<SignerKey>,
     /// If nothing signs: when signing resumes, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub resumes_at: Option<Moment>,
     /// The never-seen key that makes lazy verifiers refetch; absent until it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub flush_key: Option<FlushKey>,
     /// Each declared verifier.
     pub verifiers: Vec<Forgetting>,
@@ -242,6 +262,7 @@ pub struct CompromiseReport {
     pub private_half: super::PrivateHalf,
     /// When nothing is, or will be, left of the private half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub gone_at: Option<Moment>,
 }
 
@@ -263,6 +284,7 @@ pub struct Forgetting {
     pub verifier: String,
     /// The moment from which it has dropped the key; absent if there is none, or none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub dropped_at: Option<Moment>,
     /// In words: the moment, or "at its next unknown kid or restart", or "once the set without the key is published".
     pub when: String,
@@ -274,17 +296,19 @@ pub struct Forgetting {
 pub struct ImportRequest {
     /// One public key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     pub jwk: Option<Box<RawValue>>,
     /// A JWK Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     pub jwks: Option<Box<RawValue>>,
     /// When they are to be withdrawn; never by themselves, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub until: Option<Moment>,
     /// Why, for the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
@@ -301,6 +325,7 @@ pub struct ImportReport {
     pub kids: Vec<String>,
     /// When they are to be withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub until: Option<Moment>,
 }
 
@@ -355,9 +380,11 @@ pub struct WhoAmI {
 pub struct Allowed {
     /// At this issuer; in the whole installation, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub issuer: Option<String>,
     /// In this ring; in each of the issuer, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ring: Option<String>,
     /// What: the words of `[[grants]] allow`.
     pub operations: Vec<String>,

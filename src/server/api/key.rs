@@ -71,12 +71,15 @@ pub enum PrivateHalf {
 pub struct Key {
     /// Its ring; absent for an imported key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ring: Option<String>,
     /// Its number in the ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub version: Option<u64>,
     /// Its name in tokens; absent while it is only reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub kid: Option<String>,
     /// Its algorithm.
     pub alg: String,
@@ -88,53 +91,70 @@ pub struct Key {
     pub private_half: PrivateHalf,
     /// The backend that holds, or held, the private half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub backend: Option<String>,
     /// The backend's locator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub handle: Option<String>,
     /// The first version of the JWK Set that lists it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub listed_from: Option<u64>,
     /// The first version of the JWK Set without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub listed_until: Option<u64>,
     /// When its number was chosen, while it is only reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reserved_at: Option<Moment>,
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub generated_at: Option<Moment>,
     /// When it was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub imported_at: Option<Moment>,
     /// When its publication was observed, while it is pre-active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub seen_at: Option<Moment>,
     /// When every declared verifier can have fetched it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub may_sign_at: Option<Moment>,
     /// When it began to sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub activated_at: Option<Moment>,
     /// When it is due to be replaced as the signer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rotate_at: Option<Moment>,
     /// When it ceased to sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub deactivated_at: Option<Moment>,
     /// The end of its drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub destroy_private_at: Option<Moment>,
     /// When nothing is, or will be, left of the private half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub gone_at: Option<Moment>,
     /// The end of its retention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub withdraw_at: Option<Moment>,
     /// When it left the JWK Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub withdrawn_at: Option<Moment>,
     /// What the operator said when it was declared compromised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub compromised: Option<String>,
 }

@@ -21,11 +21,13 @@ pub struct Plan {
     pub now: Moment,
     /// The one thing that is done now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub action: Option<Due>,
     /// What everything else waits for.
     pub waiting: Vec<Waiting>,
     /// When the daemon looks again, if nothing else happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub wake_at: Option<Moment>,
     /// Each ring's next version, and which verifiers might not know it if it signed now.
     pub next_versions: Vec<NextVersion>,
@@ -75,15 +77,19 @@ pub struct Action {
     pub kind: ActionKind,
     /// In which ring; absent for an imported key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ring: Option<String>,
     /// To which version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub version: Option<u64>,
     /// To which imported key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub kid: Option<String>,
     /// Where a reserved version is to be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub backend: Option<String>,
 }
 
@@ -174,6 +180,7 @@ pub struct Waiting {
     pub wait_for: WaitFor,
     /// When that is over, as far as time alone decides it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub until: Option<Moment>,
 }
 
@@ -199,9 +206,11 @@ pub struct NextVersion {
     pub kid: String,
     /// When its publication was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub seen_at: Option<Moment>,
     /// When it may sign; absent until its publication was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub may_sign_at: Option<Moment>,
     /// The declared verifiers that may hold an older set at this moment.
     pub not_known_to: Vec<StillHeld>,
@@ -214,5 +223,6 @@ pub struct StillHeld {
     pub verifier: String,
     /// Until when; absent until the publication was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub until: Option<Moment>,
 }

@@ -26,11 +26,14 @@ pub struct Problem {
     pub request_id: String,
     /// With `wrong_signer`: the kid to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub kid: Option<String>,
     /// With `wrong_signer`: the algorithm to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub alg: Option<String>,
     /// With `no_signer`: when there will be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_at: Option<Moment>,
 }

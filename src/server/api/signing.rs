@@ -15,10 +15,11 @@ pub struct JwtRequest {
     pub claims: Box<RawValue>,
     /// The `typ` of the header, if not the ring's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "at+jwt")]
+    #[schema(example = "at+jwt", nullable = false)]
     pub typ: Option<String>,
     /// The lifetime; the longest that the ring allows, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ttl: Option<Length>,
 }
 

@@ -1,0 +1,110 @@
+//! From a configuration to a daemon that runs until it is told to stop.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::config::{Config, LogFormat};
+use crate::ids::{BackendId, IssuerId, Revision};
+use crate::telemetry::{self, init_logging};
+
+use super::dev::{self, Announcement, DevOptions};
+use super::init::{self, InitReport};
+use super::listen::tcp;
+use super::test_backend::{self, TestReport};
+use super::{App, AppError, Listeners};
+
+/// Runs the daemon until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// [`AppError`] says why it did not start, or ended.
+pub fn run(config: Config) -> Result<(), AppError> {
+    start_logging(&config)?;
+    config.warnings.iter().for_each(|warning| warn!(reason = %warning, "configuration is doubtful"));
+    runtime(&config)?.block_on(async {
+        let listeners = Listeners::bind(&config.listen).await?;
+        let stop = stop_signal()?;
+        App::build(config).await?.run(listeners, stop).await
+    })
+}
+
+/// Runs a daemon of its own in `options.data`, which is made if need be; `announce` is called once it can be used.
+///
+/// # Errors
+/// As for [`run`].
+pub fn dev(options: &DevOptions, announce: impl FnOnce(&Announcement)) -> Result<(), AppError> {
+    // Bound first: with port 0 the issuer's URL is known only now.
+    let mut config = dev::config(options, options.public)?;
+    start_logging(&config)?;
+    runtime(&config)?.block_on(async {
+        let listeners = Listeners::bind(&config.listen).await?;
+        let public = tcp(&listeners.public).unwrap_or(options.public);
+        if public != options.public {
+            config = dev::config(options, public)?;
+        }
+        let stop = stop_signal()?;
+        init::init(&config).await?;
+        let app = App::build(config).await?;
+        announce(&dev::announcement(options, &listeners)?);
+        app.run(listeners, stop).await
+    })
+}
+
+/// Makes store and issuers; see [`init::init`].
+///
+/// # Errors
+/// As for [`init::init`].
+pub fn init(config: &Config) -> Result<InitReport, AppError> {
+    runtime(config)?.block_on(init::init(config))
+}
+
+/// Accepts that the store went back; see [`init::accept_rollback`].
+///
+/// # Errors
+/// As for [`init::accept_rollback`].
+pub fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
+    runtime(config)?.block_on(init::accept_rollback(config, issuer, reason))
+}
+
+/// Tries a backend; see [`test_backend::test_backend`].
+///
+/// # Errors
+/// As for [`test_backend::test_backend`].
+pub fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport, AppError> {
+    runtime(config)?.block_on(test_backend::test_backend(config, id))
+}
+
+fn runtime(config: &Config) -> Result<Runtime, AppError> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        builder.worker_threads(workers.get());
+    }
+    builder.enable_all().thread_name("jwksd").build().map_err(|source| system("starting the worker threads", source))
+}
+
+fn start_logging(config: &Config) -> Result<(), AppError> {
+    let format = match config.log.format {
+        LogFormat::Json => telemetry::LogFormat::Json,
+        LogFormat::Text => telemetry::LogFormat::Text,
+    };
+    init_logging(format, &config.log.level).map_err(AppError::Logging)
+}
+
+/// Completes at the first SIGTERM or SIGINT. Caught from here on, so that a signal during the start is not lost.
+fn stop_signal() -> Result<impl Future<Output = ()>, AppError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|source| system("catching SIGTERM", source))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| system("catching SIGINT", source))?;
+    Ok(async move {
+        let reason = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(reason, "signal received");
+    })
+}
+
+fn system(doing: &'static str, source: io::Error) -> AppError {
+    AppError::System { doing, source }
+}

@@ -1,0 +1,180 @@
+//! Listening sockets: bound early, served with limits, drained at the end.
+//!
+//! Binding is apart from serving, so that a daemon that can't have its addresses fails before it touches a key.
+
+mod counters;
+mod paced;
+mod serve;
+mod unix;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+
+pub use counters::{ConnectionMetrics, Counters};
+pub use serve::serve;
+use unix::SocketFile;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address; port 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// Where its file is. The directory must exist.
+        path: PathBuf,
+        /// The permissions of the file: whoever may write it may connect.
+        mode: u32,
+    },
+}
+
+impl fmt::Display for Address {
+    /// `127.0.0.1:8080` or `unix:/run/jwksd/sign.sock`, as in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, mode: _ } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What one listener puts up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once. One more is accepted and closed at once: its client learns it now and can turn
+    /// elsewhere, which it could not from within the backlog.
+    pub connections: usize,
+    /// How long a client may take over a request's head, and how long it may leave a full answer unread; at
+    /// most twice as long passes until the connection is closed.
+    pub head: Duration,
+    /// How long a connection may be idle between requests, rounded up to a multiple of `head`. Longer than
+    /// the clients' own bound, so that they are the ones who close.
+    pub idle: Duration,
+    /// The most bytes of a request's head; hyper allows nothing below 8 KiB.
+    pub head_bytes: usize,
+    /// How long requests that are under way may take when the listener stops.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            head_bytes: 16 * 1_024,
+            grace: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The system refused.
+    #[error("listening on {address}")]
+    Io {
+        /// Where.
+        address: Address,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody answers on the Unix socket.
+    #[error("another process listens on {0}")]
+    InUse(Address),
+    /// Something that is not a socket stands in the way, and is left alone.
+    #[error("{0} is a file, not a socket; move it away")]
+    NotASocket(Address),
+    /// Anybody could replace the socket by one of their own.
+    #[error("the directory of {0} is writable by everybody; chmod it")]
+    OpenDirectory(Address),
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    name: &'static str,
+    address: Address,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    /// The file goes with the listener.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listener {
+    /// Binds `address` for the listener that logs and metrics call `name`; from here on clients can connect, and wait until [`serve`] runs.
+    ///
+    /// The file of a Unix socket is put in place with its mode already set. One that a dead process left
+    /// is replaced; one that somebody answers on is not.
+    ///
+    /// Must run within a tokio runtime.
+    /// # Errors
+    /// [`BindError`].
+    pub async fn bind(name: &'static str, address: &Address, limits: Limits) -> Result<Self, BindError> {
+        let failed = |source| BindError::Io { address: address.clone(), source };
+        let (socket, bound) = match address {
+            Address::Tcp(wanted) => {
+                let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+                let bound = Address::Tcp(listener.local_addr().map_err(failed)?);
+                (Socket::Tcp(listener), bound)
+            }
+            Address::Unix { path, mode } => {
+                let (listener, file) = unix::bind(path, *mode).map_err(|fault| match fault {
+                    unix::Fault::Io(source) => failed(source),
+                    unix::Fault::InUse => BindError::InUse(address.clone()),
+                    unix::Fault::NotASocket => BindError::NotASocket(address.clone()),
+                    unix::Fault::OpenDirectory => BindError::OpenDirectory(address.clone()),
+                })?;
+                (Socket::Unix(listener, file), address.clone())
+            }
+        };
+        Ok(Self { socket, name, address: bound, limits })
+    }
+
+    /// What it puts up with.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The address that is really bound.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        let unix = || Address::Unix { path: "/run/x.sock".into(), mode: 0o660 };
+        let io = BindError::Io {
+            address: "127.0.0.1:80".parse().map(Address::Tcp).unwrap(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        let texts = [
+            (io, "listening on 127.0.0.1:80"),
+            (BindError::InUse(unix()), "another process listens on unix:/run/x.sock"),
+            (BindError::NotASocket(unix()), "unix:/run/x.sock is a file, not a socket; move it away"),
+            (BindError::OpenDirectory(unix()), "the directory of unix:/run/x.sock is writable by everybody; chmod it"),
+        ];
+        for (error, text) in texts {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

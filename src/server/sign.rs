@@ -1,0 +1,225 @@
+//! The signing listener: claims in, tokens out.
+//!
+//! Written on hyper alone: a request is one match on its path, one look at the grants, one strict read of
+//! its body, and the signer. What may be signed is the signer's to decide; who may ask is decided here.
+
+mod batch;
+pub(super) mod endpoints;
+mod refusal;
+mod route;
+mod wanted;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::caller::identify;
+use super::http::{Answer, BodyLimits, check_json, read_body, succeeded};
+use super::problem::{Code, Refusal};
+use super::{RequestIds, openapi};
+use crate::access::caller::{Caller, Peer};
+use crate::access::grant::{Grants, Operation};
+use crate::clock::Clock;
+use crate::ids::{IssuerId, RingName};
+use crate::signer::{Asker, Signer, Target};
+use crate::snapshot::Places;
+use crate::telemetry::{Metrics, SignMetrics};
+
+use endpoints::Call;
+use route::{Endpoint, Route};
+
+/// How much the signing listener takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The most bytes of a request that asks for one signature.
+    pub body: usize,
+    /// The most bytes of a batch.
+    pub batch_body: usize,
+    /// The most requests in a batch.
+    pub batch: usize,
+    /// How many requests of one batch are worked on at once; well below what a backend admits.
+    pub batch_at_once: usize,
+    /// How many requests are worked on at once; one more is answered with 503 at once.
+    pub in_flight: usize,
+    /// How long a body may take to arrive; shorter than `within`, so that a slow caller is told that it is slow.
+    pub body_within: Duration,
+    /// How long a request may take, its body included.
+    pub within: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body: 128 * 1_024,
+            batch_body: 4 * 1_024 * 1_024,
+            batch: 1_000,
+            batch_at_once: 32,
+            in_flight: 1_024,
+            body_within: Duration::from_secs(10),
+            within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything that the signing listener needs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Signing(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    signer: Arc<Signer>,
+    grants: Arc<Grants>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    rings: HashMap<IssuerId, HashMap<RingName, SignMetrics>>,
+    room: Semaphore,
+    ids: RequestIds,
+    openapi: Bytes,
+}
+
+impl Signing {
+    /// A signing listener for the issuers of `places`, which are the signer's.
+    #[must_use]
+    pub fn new(
+        signer: Arc<Signer>,
+        places: &Places,
+        grants: Arc<Grants>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Self {
+        let of_ring = |issuer: &IssuerId, ring: &RingName| {
+            let handles = SignMetrics::for_ring(&metrics, issuer, ring);
+            (ring.clone(), handles)
+        };
+        let rings = places.iter().map(|(issuer, place)| {
+            let rings = place.settings.rings.keys().map(|ring| of_ring(issuer, ring)).collect();
+            (issuer.clone(), rings)
+        });
+        let rings = rings.collect();
+        let room = Semaphore::new(settings.in_flight);
+        let openapi = Bytes::from(openapi::signing());
+        let ids = RequestIds::default();
+        Self(Arc::new(Inner { signer, grants, clock, settings, metrics, rings, room, ids, openapi }))
+    }
+
+    /// What answers the requests of one connection.
+    #[must_use]
+    pub fn connection(&self, peer: Peer) -> Connection {
+        Connection { signing: self.clone(), peer }
+    }
+}
+
+/// One connection to the signing listener.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    signing: Signing,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for Connection {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (signing, peer) = (Arc::clone(&self.signing.0), self.peer);
+        Box::pin(async move { Ok(signing.answer(peer, request).await) })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answer {
+        let request_id = self.ids.name(request.headers());
+        let caller = match identify(peer, request.headers()) {
+            Ok(caller) => caller,
+            Err(refusal) => return self.refused(&refusal, &Caller { peer, token: None }, &request_id),
+        };
+        let asker = Asker { caller, request_id };
+        let worked = timeout(self.settings.within, self.work(&asker, &mut request)).await;
+        match worked.unwrap_or_else(|_| Err(Code::TimedOut.refusal("the request took too long").retry_after(1))) {
+            Ok(body) => succeeded(body, &asker.request_id),
+            Err(refusal) => {
+                let mut answer = self.refused(&refusal, &asker.caller, &asker.request_id);
+                if let Some(methods) = allowed_methods(request.uri().path(), &refusal) {
+                    answer.headers_mut().insert(ALLOW, methods);
+                }
+                answer
+            }
+        }
+    }
+
+    async fn work(&self, asker: &Asker, request: &mut Request<Incoming>) -> Result<Bytes, Refusal> {
+        let Route { issuer, ring, endpoint } = match route::find(request.uri().path()) {
+            Some(route) => route,
+            None if request.uri().path() == OPENAPI => return self.openapi(request.method()),
+            None => return Err(Code::NotFound.refusal("there is nothing here")),
+        };
+        if !endpoint.takes(request.method()) {
+            return Err(Code::MethodNotAllowed.refusal("see the header Allow"));
+        }
+        if request.uri().query().is_some() {
+            return Err(Code::QueryNotAllowed.refusal("leave the query out"));
+        }
+        // Before anything is looked up: who is not granted something can't tell whether it exists.
+        let granted = endpoint.operations().iter();
+        if !granted.copied().any(|operation| self.is_granted(asker, operation, &issuer, &ring)) {
+            return Err(Code::NotGranted.refusal("no grant lets you do this here"));
+        }
+        let text = if endpoint == Endpoint::Signer {
+            Bytes::new()
+        } else {
+            check_json(request.headers())?;
+            let bytes = if endpoint == Endpoint::Batch { self.settings.batch_body } else { self.settings.body };
+            read_body(request.body_mut(), BodyLimits { bytes, within: self.settings.body_within }).await?
+        };
+        let text = str::from_utf8(&text).map_err(|_| Code::BodyNotUtf8.refusal("the body is not UTF-8"))?;
+        let room = self.room.try_acquire();
+        let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
+        let target = Target { issuer: &issuer, ring: &ring };
+        let metrics = self.rings.get(&issuer).and_then(|rings| rings.get(&ring));
+        let call = Call { signer: &self.signer, clock: &*self.clock, settings: &self.settings, metrics, asker, target };
+        match endpoint {
+            Endpoint::Jwt => endpoints::jwt(&call, text).await,
+            Endpoint::Batch => endpoints::jwt_batch(&call, text).await,
+            Endpoint::Signer => endpoints::signer(&call),
+            Endpoint::Signature => endpoints::signature(&call, text).await,
+        }
+    }
+
+    fn is_granted(&self, asker: &Asker, operation: Operation, issuer: &IssuerId, ring: &RingName) -> bool {
+        self.grants.allow(&asker.caller, operation, Some(issuer), Some(ring))
+    }
+
+    fn openapi(&self, method: &Method) -> Result<Bytes, Refusal> {
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        is_read.then(|| self.openapi.clone()).ok_or_else(|| Code::MethodNotAllowed.refusal("see the header Allow"))
+    }
+
+    fn refused(&self, refusal: &Refusal, caller: &Caller, request_id: &str) -> Answer {
+        self.metrics.refused(refusal.code);
+        refusal.log(caller, request_id);
+        refusal.answer(request_id)
+    }
+}
+
+const OPENAPI: &str = "/openapi.json";
+
+fn allowed_methods(path: &str, refusal: &Refusal) -> Option<HeaderValue> {
+    if refusal.code != Code::MethodNotAllowed.as_str() {
+        return None;
+    }
+    let takes_post = route::find(path).is_some_and(|route| route.endpoint != Endpoint::Signer);
+    Some(HeaderValue::from_static(if takes_post { "POST" } else { "GET, HEAD" }))
+}

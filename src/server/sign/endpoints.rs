@@ -1,0 +1,151 @@
+//! The endpoints of the signing listener.
+
+use bytes::Bytes;
+use serde::Serialize;
+use tracing::debug;
+
+use super::{Settings, batch, wanted};
+use crate::clock::Clock;
+use crate::server::api::{self, Moment};
+use crate::server::problem::{Code, Refusal};
+use crate::signer::{Asker, JwtRequest, Signer, Target};
+use crate::telemetry::SignMetrics;
+
+/// What every endpoint is given.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub signer: &'a Signer,
+    pub clock: &'a dyn Clock,
+    pub settings: &'a Settings,
+    /// Of the ring, if it exists.
+    pub metrics: Option<&'a SignMetrics>,
+    pub asker: &'a Asker,
+    pub target: Target<'a>,
+}
+
+/// Signs claims. The daemon writes `iss`, `iat`, `exp`, `jti` and the header.
+#[utoipa::path(
+    post,
+    path = "/v1/issuers/{issuer}/rings/{ring}/jwt",
+    tag = "signing",
+    params(("issuer" = String, Path, description = "The issuer's name"), ("ring" = String, Path, description = "The ring's name")),
+    request_body = api::JwtRequest,
+    responses(
+        (status = 200, description = "The token", body = api::Token),
+        (status = "4XX", description = "It may not be signed, or not for this caller", body = api::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The backend wants fewer calls; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It can't be signed now; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn jwt(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
+    call.token(text).await.map(|token| json(&token))?
+}
+
+/// Signs many sets of claims at once, each answered on its own, in order.
+#[utoipa::path(
+    post,
+    path = "/v1/issuers/{issuer}/rings/{ring}/jwt/batch",
+    tag = "signing",
+    params(("issuer" = String, Path, description = "The issuer's name"), ("ring" = String, Path, description = "The ring's name")),
+    request_body = api::BatchRequest,
+    responses(
+        (status = 200, description = "One answer for each request, in the same order", body = api::BatchResponse),
+        (status = "4XX", description = "The batch as a whole was refused", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests are under way; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn jwt_batch(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
+    let requests = wanted::batch(text, call.settings.batch)?;
+    json(&batch::answer(call, &requests).await)
+}
+
+/// Names the version that signs now, for callers that assemble their own tokens.
+#[utoipa::path(
+    get,
+    path = "/v1/issuers/{issuer}/rings/{ring}/signer",
+    tag = "signing",
+    params(("issuer" = String, Path, description = "The issuer's name"), ("ring" = String, Path, description = "The ring's name")),
+    responses(
+        (status = 200, description = "The signer", body = api::Signer),
+        (status = "4XX", description = "There is none, or not for this caller", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing signs now; `retry_at` says when, if that is known", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub fn signer(call: &Call<'_>) -> Result<Bytes, Refusal> {
+    let now = call.clock.now();
+    let current = call.signer.current(call.target).map_err(|error| Refusal::of_signer(&error, now))?;
+    json(&api::Signer {
+        kid: current.kid.to_string(),
+        alg: current.alg.name().to_owned(),
+        not_after: Moment(current.not_after),
+    })
+}
+
+/// Signs a header and payload that the caller assembled. The header's `kid` and `alg` must be the signer's,
+/// or those of a version within its drain; else `wrong_signer` names the right ones.
+#[utoipa::path(
+    post,
+    path = "/v1/issuers/{issuer}/rings/{ring}/signature",
+    tag = "signing",
+    params(("issuer" = String, Path, description = "The issuer's name"), ("ring" = String, Path, description = "The ring's name")),
+    request_body = api::SignatureRequest,
+    responses(
+        (status = 200, description = "The signature", body = api::SignatureResponse),
+        (status = 409, description = "The header names another key than the signer: `kid` and `alg` name the right one", body = api::Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "It may not be signed, or not for this caller", body = api::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The backend wants fewer calls; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It can't be signed now; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
+    let signed = call.counted(async {
+        let input = wanted::signing_input(text)?;
+        let signed = call.signer.assembled(call.target, &input, call.asker).await;
+        signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
+    });
+    let signed = signed.await?;
+    json(&api::SignatureResponse { signature: signed.signature, kid: signed.kid.to_string() })
+}
+
+impl Call<'_> {
+    /// One token for one request.
+    pub async fn token(&self, text: &str) -> Result<api::Token, Refusal> {
+        let signed = self.counted(async {
+            let wanted = wanted::Wanted::parse(text)?;
+            let request = JwtRequest { claims: &wanted.claims, typ: wanted.typ.as_ref(), ttl: wanted.ttl };
+            let signed = self.signer.jwt(self.target, request, self.asker).await;
+            signed.map_err(|error| Refusal::of_signer(&error, self.clock.now()))
+        });
+        let signed = signed.await?;
+        Ok(api::Token {
+            token: signed.token,
+            kid: signed.kid.to_string(),
+            jti: signed.jti,
+            expires_at: Moment(signed.expires_at),
+        })
+    }
+
+    async fn counted<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let start = self.clock.monotonic();
+        let outcome = work.await;
+        let elapsed = self.clock.monotonic().saturating_sub(start);
+        match (&outcome, self.metrics) {
+            (Ok(_), Some(metrics)) => metrics.released(elapsed),
+            (Err(refusal), Some(metrics)) => metrics.failed(refusal.code),
+            (_, None) => {}
+        }
+        if outcome.is_ok() {
+            let Target { issuer, ring } = self.target;
+            debug!(
+                issuer = %issuer, ring = %ring, caller = %self.asker.caller, request_id = self.asker.request_id,
+                elapsed_ms = elapsed.as_secs_f64() * 1_000.0, "signature released"
+            );
+        }
+        outcome
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
+    let failed = |error: serde_json::Error| Code::Internal.refusal("the answer can't be written").because(&error);
+    serde_json::to_vec(value).map(Bytes::from).map_err(failed)
+}

@@ -1,0 +1,10 @@
+//! The listeners, over real sockets, around a fake backend and a store in memory.
+
+mod admin;
+mod bad_input;
+mod client;
+mod listener;
+mod openapi;
+mod public;
+mod signing;
+mod world;

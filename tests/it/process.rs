@@ -1,0 +1,5 @@
+//! The real daemon in processes of its own: killed, starved, frozen, tampered with, and watched all the while.
+
+mod crash;
+mod faults;
+mod verifiers;
