@@ -254,12 +254,12 @@ impl RingSettings {
         self.more_propagation = if rng.chance(60) { 0 } else { rng.range(0, 6 * HOUR) };
         self.standby = if rng.chance(70) { Standby::Always } else { Standby::JustInTime };
         let cron = ["0 3 1 * *", "15 4 1,15 * *", "0 0 * * 1"];
-        self.rotation = match rng.one_in(6) {
+        self.rotation = match rng.one_in(12) {
             true => Rotation::Schedule(Schedule::new(cron[rng.index(cron.len())]).unwrap()),
             false => Rotation::Every(span(rng.range(12 * DAY, 60 * DAY))),
         };
         let weekend =
             || Blackout::Recurring { opens: Schedule::new("0 16 * * 5").unwrap(), lasts: Span::from_hours(64) };
-        self.blackouts = if rng.one_in(5) { vec![weekend()] } else { Vec::new() };
+        self.blackouts = if rng.one_in(12) { vec![weekend()] } else { Vec::new() };
     }
 }
