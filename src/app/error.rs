@@ -204,7 +204,18 @@ impl AppError {
     /// What to do where the error alone seldom says it.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
-        let Self::Listen { source: BindError::Io { address, source }, .. } = self else { return None };
+        let (address, source) = match self {
+            Self::Listen { source: BindError::Io { address, source }, .. } => (address, source),
+            Self::Store { source: StoreError::Damaged(_), .. } => {
+                return Some("restore store, audit log and keys from one backup; keep what is there for the inquiry");
+            }
+            Self::Audit { source: AuditError::Damaged(_), .. } => {
+                return Some(
+                    "`jwksd audit verify` names the first fault; keep the log for the inquiry, restore a backup",
+                );
+            }
+            _ => return None,
+        };
         match (source.kind(), address) {
             (io::ErrorKind::AddrInUse, _) => {
                 Some("another process listens there: `ss -ltnp` shows which; stop it, or choose another address")

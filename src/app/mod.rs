@@ -71,6 +71,7 @@ impl App {
         let found = recover::recover(&config, &store, &audit, opened).await?;
         let mut registry = Registry::default();
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
+        recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;

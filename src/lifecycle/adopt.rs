@@ -20,7 +20,7 @@ use super::state::{Next, Private};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Misfit {
     /// A ring with live versions is gone from the configuration.
-    #[error("ring {ring} has {versions} live versions but is not in the configuration; put it back")]
+    #[error("ring {ring} is not in the configuration, but versions of it live ({versions}); put it back")]
     RingMissing {
         /// Which ring.
         ring: RingName,
@@ -97,6 +97,16 @@ pub fn adoptions(issuer: &Issuer, policy: &IssuerPolicy, specs: &BTreeMap<RingNa
         }
     }
     facts
+}
+
+/// The versions that exist and whose private half a backend has to hold.
+#[must_use]
+pub fn private_keys(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
+    let mut held = private_halves(ring);
+    if let Some(Next::Reserved(reserved)) = &ring.state().next {
+        held.retain(|(version, _)| *version != reserved.id);
+    }
+    held
 }
 
 /// The versions whose private half some backend holds, or may hold.

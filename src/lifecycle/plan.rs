@@ -205,11 +205,12 @@ impl KeyRing {
     #[must_use]
     pub fn plan(&self, policy: &RingPolicy, outlook: Outlook<'_>) -> Plan {
         let mut draft = Draft { outlook, best: None, waiting: Vec::new() };
-        self.draft(policy, usize::MAX, &mut draft);
+        self.draft(policy, &|| usize::MAX, &mut draft);
         draft.finish()
     }
 
-    fn draft(&self, policy: &RingPolicy, room: usize, draft: &mut Draft<'_>) {
+    /// `room` says how many bytes are left in the JWK Set; it is asked only if that matters.
+    fn draft(&self, policy: &RingPolicy, room: &dyn Fn() -> usize, draft: &mut Draft<'_>) {
         match &self.state().next {
             Some(Next::PreActive(next)) => self.draft_activation(policy, next.id, next.reason, draft),
             Some(Next::Reserved(next)) => {
@@ -245,7 +246,7 @@ impl KeyRing {
         draft.add(Weight::Activate, action, Reason::Scheduled, wait);
     }
 
-    fn draft_reservation(&self, policy: &RingPolicy, room: usize, draft: &mut Draft<'_>) {
+    fn draft_reservation(&self, policy: &RingPolicy, room: &dyn Fn() -> usize, draft: &mut Draft<'_>) {
         let ring = self.state();
         let backend = self.next_backend(policy);
         let action = Action::Reserve { ring: ring.name.clone(), version: ring.next_number, backend };
@@ -261,7 +262,7 @@ impl KeyRing {
                 (Reason::Scheduled, draft.until(WaitFor::Preparation, prepare_at))
             }
         };
-        let wait = wait.or((room < ring.spec.jwk_len_estimate()).then_some((WaitFor::Room, None)));
+        let wait = wait.or_else(|| (room() < ring.spec.jwk_len_estimate()).then_some((WaitFor::Room, None)));
         draft.add(Weight::Reserve, action, reason, wait);
     }
 
@@ -301,12 +302,10 @@ impl Issuer {
     #[must_use]
     pub fn plan(&self, policy: &IssuerPolicy, outlook: Outlook<'_>) -> Plan {
         let mut draft = Draft { outlook, best: None, waiting: Vec::new() };
-        let rings = || self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
-        // Sizes are worked out only for a ring that has no next version yet: they cost more than all the rest.
-        let wanted = rings().any(|(ring, _)| ring.state().next.is_none());
-        let room = if wanted { policy.max_bytes.saturating_sub(self.reserved_bytes()) } else { 0 };
-        for (ring, ring_policy) in rings() {
-            ring.draft(ring_policy, room, &mut draft);
+        let rings = self.state().rings.iter().filter_map(|(name, ring)| Some((ring, policy.rings.get(name)?)));
+        let room = || policy.max_bytes.saturating_sub(self.reserved_bytes());
+        for (ring, ring_policy) in rings {
+            ring.draft(ring_policy, &room, &mut draft);
         }
         for key in self.state().imported.iter().filter(|key| key.withdrawn.is_none()) {
             if let Some(withdraw_at) = key.withdraw_at {

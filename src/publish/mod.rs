@@ -37,7 +37,9 @@ pub enum PublishError {
     #[error("publisher unavailable: {0}")]
     Unavailable(String),
     /// A newer set is there: this replica is behind, or another installation publishes to the same place.
-    #[error("version {found} is published there, which is newer than {ours}; is another daemon publishing to it?")]
+    #[error(
+        "version {found} is published there, which is newer than {ours}; is another daemon publishing to it, or was a rollback accepted?"
+    )]
     Newer {
         /// What is there.
         found: JwkSetVersion,

@@ -9,6 +9,8 @@ mod commit;
 mod faults;
 mod invariants;
 mod ledger;
+#[cfg(feature = "failpoints")]
+mod mistakes;
 mod mutations;
 mod operator;
 mod places;
@@ -52,7 +54,7 @@ fn live(seed: u64) -> Result<Counts, Failure> {
 fn report(seed: u64, failure: &Failure) -> String {
     let mut world = world(seed, scale(seed), Mutation::None);
     world.log = Some(Vec::new());
-    let mut text = format!("seed {seed}: {failure:?}\n{:?}\n", world.setup);
+    let mut text = format!("seed {seed}: {failure}\n{:?}\n", world.setup);
     let _ = writeln!(text, "{}", world.settings);
     let _ = world.run();
     let log = world.log.unwrap_or_default();

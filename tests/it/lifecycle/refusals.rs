@@ -53,10 +53,13 @@ fn with_reservation() -> Rig {
     rig
 }
 
+/// Its name, the state, the fact, and why the fact can't have happened to that state.
+type Case = (&'static str, Rig, Fact, Box<dyn Fn(&Rig) -> Illegal>);
+
 #[test]
 fn every_illegal_transition_is_refused_by_name() {
     let due = |rig: &Rig, span| rig.now + span;
-    let cases: Vec<(&str, Rig, Fact, Box<dyn Fn(&Rig) -> Illegal>)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "two reservations",
             with_reservation(),

@@ -19,7 +19,7 @@ impl World {
     /// Compare-and-swap. `Some` says whether the commit is known to have landed, `None` that it is not
     /// known.
     pub(super) fn replace(&mut self, replica: usize, base: &Rc<Stored>, event: &Event, next: Issuer) -> Option<bool> {
-        let next = self.setup.mutation.rewrite(next, event, &self.policy);
+        let next = self.setup.mutation.rewrite(&base.issuer, next, event, &self.policy);
         let ending = self.faults.ending(&mut self.streams.faults, self.now);
         if ending == Ending::FailedUndone {
             self.note(|| format!("replica {replica}: {} not stored", brief(&event.fact)));
@@ -52,10 +52,10 @@ impl World {
         for other in 0..self.setup.replicas {
             self.fall_behind(other, other == replica, before.revision);
         }
-        self.learn(replica, before, event);
+        self.learn(before, event);
         self.check_commit(before, event);
         self.sample_tokens(replica, event);
-        self.tempt_the_operator();
+        self.tempt_the_operator(&event.fact);
     }
 
     /// A replica no longer knows the newest state.
@@ -120,7 +120,7 @@ impl World {
         let key = match there.filter(|_| !self.setup.mutation.forgets_labels()) {
             Some(key) => key,
             None => {
-                let key = self.meet(label.0, label.1, false);
+                let key = self.meet(label.0, label.1);
                 let old = self.backends[backend_index(backend)].held.insert(label, key);
                 self.check_not_displaced(label, old);
                 key
@@ -154,7 +154,9 @@ impl World {
         let Fact::Generated { ring, version, .. } = refused else { return };
         let label = (self.ring_index(ring), version.get());
         if self.faults.store_answers(replica, self.now) && !self.is_remembered(label) {
-            self.backends.iter_mut().for_each(|backend| drop(backend.held.remove(&label)));
+            for backend in &mut self.backends {
+                backend.held.remove(&label);
+            }
         }
     }
 

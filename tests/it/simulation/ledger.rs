@@ -10,8 +10,8 @@ use super::setup::{DAY, seconds, span};
 use super::world::{Happening, World};
 
 impl World {
-    /// Takes note of what a commit by `replica` means.
-    pub(super) fn learn(&mut self, replica: usize, before: &Rc<Stored>, event: &Event) {
+    /// Takes note of what a commit means.
+    pub(super) fn learn(&mut self, before: &Rc<Stored>, event: &Event) {
         let after = Rc::clone(self.stored());
         let (old, new) = (before.issuer.state().jwk_set_version, after.issuer.state().jwk_set_version);
         if new > old {
@@ -20,7 +20,7 @@ impl World {
         }
         match &event.fact {
             Fact::Generated { jwk, .. } | Fact::Imported { jwk, .. } => self.watch(key_of(jwk.kid())),
-            Fact::Published { version } => self.learn_of_publication(replica, version.get(), event),
+            Fact::Published { version } => self.learn_of_publication(version.get(), event),
             Fact::Activated { ring, .. } => {
                 let ring = self.ring_index(ring);
                 self.asked[ring] = false;
@@ -49,7 +49,7 @@ impl World {
         self.watched.push(key);
     }
 
-    fn learn_of_publication(&mut self, replica: usize, version: u64, event: &Event) {
+    fn learn_of_publication(&mut self, version: u64, event: &Event) {
         let set = usize::try_from(version).unwrap();
         let out = self.out[set].unwrap_or(self.now);
         for &key in &self.sets[set] {
@@ -65,7 +65,6 @@ impl World {
         let Some(forgetting) = forgetting else { return };
         let told = event.at.as_second() + seconds(forgetting) + self.setup.publish_for + self.setup.skew;
         let told = told.max(older.map_or(i64::MIN, |until| until.as_second() + grace + self.setup.skew));
-        let _ = replica;
         for key in 0..self.keys.len() {
             let facts = &mut self.keys[key];
             let gone = facts.compromised.is_some_and(|(_, without)| without <= version);

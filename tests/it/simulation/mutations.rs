@@ -30,6 +30,12 @@ pub(super) enum Mutation {
     MovesDeadlines,
     ForgetsLongerTokens,
     ForgetsLongerCaches,
+    /// A ring that joins a set is not told what its caches were promised.
+    JoinsUnaware,
+    /// A longer cache does not put off a version that is on its way.
+    KeepsReadiness,
+    /// A first set that may be out without a record of it is taken for the first again.
+    TrustsTheRecord,
     /// Replicas sign without having confirmed their state.
     SignsUnconfirmed,
     /// The last writer wins.
@@ -97,11 +103,14 @@ impl Mutation {
     }
 
     /// What `event` made of an issuer, had the core the mistake.
-    pub(super) fn rewrite(self, issuer: Issuer, event: &Event, policy: &IssuerPolicy) -> Issuer {
+    pub(super) fn rewrite(self, before: &Issuer, issuer: Issuer, event: &Event, policy: &IssuerPolicy) -> Issuer {
         if self == Self::None {
             return issuer;
         }
         let mut state = issuer.state().clone();
+        if self == Self::TrustsTheRecord && before.state().published.is_none() {
+            state.known_to_verifiers = before.state().known_to_verifiers;
+        }
         for ring in state.rings.values_mut() {
             let mut fields = ring.state().clone();
             let Some(terms) = policy.rings.get(&fields.name).map(|ring| ring.policy.terms()) else { continue };
@@ -109,6 +118,13 @@ impl Mutation {
             match self {
                 Self::ForgetsLongerTokens => fields.promise.tokens_until = None,
                 Self::ForgetsLongerCaches => fields.promise.caches_until = None,
+                Self::JoinsUnaware if matches!(&event.fact, Fact::RingAdded { ring, .. } if *ring == fields.name) => {
+                    fields.promise.caches_until = None;
+                }
+                Self::KeepsReadiness if matches!(event.fact, Fact::TermsChanged { .. }) => {
+                    fields.next = before.ring(&fields.name).and_then(|ring| ring.state().next.clone());
+                }
+                Self::TrustsTheRecord => {}
                 Self::RetentionWithoutDrain => shorten(&mut fields, event, drain),
                 Self::RetentionWithoutLifetime => shorten(&mut fields, event, terms.token_lifetime_max),
                 Self::RetentionWithoutSkew => shorten(&mut fields, event, terms.skew),
@@ -118,7 +134,7 @@ impl Mutation {
                         old.withdraw_at = old.deactivated_at + retention;
                     }
                 }
-                _ => return issuer,
+                _ => {}
             }
             *ring = KeyRing::from_state(fields).unwrap();
         }

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use jwksd::ids::Kid;
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::lifecycle::event::{Event, Fact, IllegalTransition, Succession};
-use jwksd::lifecycle::time::Timestamp;
+use jwksd::lifecycle::time::{Span, Timestamp};
+use jwksd::lifecycle::verifiers::Profile;
 
 use super::invariants::Invariant;
 use super::places::{jwk, kid};
 use super::setup::{DAY, DAYS, HOUR};
-use super::verifier::Served;
+use super::verifier::{Served, Verifier};
 use super::world::{Happening, START, World};
 
 impl World {
@@ -26,11 +27,32 @@ impl World {
         }
     }
 
-    /// Sometimes an operator comes while something is under way.
-    pub(super) fn tempt_the_operator(&mut self) {
-        if !self.setup.calm && self.now < self.faults.until && self.streams.operator.one_in(120) {
-            let soon = self.now + self.streams.operator.range(0, 120);
-            self.at(soon, Happening::Operator);
+    /// Sometimes an operator comes while something is under way: a rotation with its old key, or the
+    /// change of a configuration with its old tokens and caches.
+    pub(super) fn tempt_the_operator(&mut self, fact: &Fact) {
+        if self.setup.calm || self.now >= self.faults.until {
+            return;
+        }
+        let rarely = if self.setup.nervous { 1 } else { 12 };
+        let rng = &mut self.streams.operator;
+        let most = if rng.chance(50) { 20 } else { HOUR };
+        let soon = self.now + rng.range(0, most);
+        match fact {
+            Fact::Activated { .. } if rng.one_in(2 * rarely) => self.at(soon, Happening::Reconfigure),
+            Fact::TermsChanged { .. } if rng.one_in(rarely.min(2)) => self.at(soon, Happening::Ask),
+            _ if rng.one_in(10 * rarely) => self.at(soon, Happening::Operator),
+            _ => {}
+        }
+    }
+
+    /// An operator asks for a rotation.
+    pub(super) fn ask(&mut self) {
+        let replica = self.streams.operator.index(self.setup.replicas);
+        if self.replicas[replica].up && self.faults.store_answers(replica, self.now) {
+            let ring = self.streams.operator.pick(&self.settings.rings).name.clone();
+            if self.stored().issuer.ring(&ring).is_some() {
+                self.order(replica, Fact::Requested { ring });
+            }
         }
     }
 
@@ -42,10 +64,7 @@ impl World {
         let imported = self.stored().issuer.state().imported.len();
         let rng = &mut self.streams.operator;
         let fact = match rng.range(0, 9) {
-            0..=3 => {
-                let ring = rng.pick(&self.settings.rings).name.clone();
-                Fact::Requested { ring }
-            }
+            0..=3 => return self.ask(),
             4..=7 => {
                 let Some(key) = self.suspect() else { return };
                 let succession = *self.streams.operator.pick(&[Succession::WhenPropagated, Succession::WhenPublished]);
@@ -54,7 +73,7 @@ impl World {
             8 if imported < 2 => {
                 let spec = KeySpec::new(Algorithm::Es256, None).unwrap();
                 let until = rng.chance(50).then(|| Timestamp::from_second(self.now + rng.range(0, 90 * DAY)));
-                let key = self.meet(0, 0, true);
+                let key = self.meet(0, 0);
                 Fact::Imported { jwk: jwk(key, spec), withdraw_at: until }
             }
             _ => {
@@ -108,6 +127,8 @@ impl World {
     /// Every replica stops, and starts again with another configuration.
     pub(super) fn reconfigure(&mut self) {
         for replica in 0..self.setup.replicas {
+            // The last tokens under the old settings.
+            (0..self.settings.rings.len()).for_each(|ring| self.sign(replica, ring, None));
             self.halt(replica);
         }
         let directory = self.directory();
@@ -116,26 +137,38 @@ impl World {
         let former = self.former_owner();
         let former_open = self.record.open(former);
         self.stop_serving(former, self.now);
-        for verifier in &mut self.verifiers {
-            verifier.settle(&self.record, self.now, &mut self.streams.verifiers);
-        }
         self.change_settings();
         self.note(|| "the configuration changes".to_owned());
-        self.record.max_age = self.settings.max_age;
+        // What is shorter counts at once, what is longer once it is promised.
+        self.adopted = false;
+        self.staleness = self.staleness.min(self.settings.staleness());
+        self.record.max_age = self.record.max_age.min(self.settings.max_age);
         self.record.since = self.now;
         for (source, set) in [(directory, open), (former, former_open)] {
             if let Some(set) = set {
                 self.record.sources[source].push(Served { from: self.now, to: i64::MAX, set });
             }
         }
-        self.expect_slower_verifiers();
-        self.verifiers.clear();
-        self.add_verifiers();
+        let anybody = Profile::custom("anybody", Span::from_secs(1));
+        self.verifiers = vec![Verifier::new(anybody, self.now, &mut self.streams.verifiers)];
         for replica in 0..self.setup.replicas {
             let longest = *self.streams.operator.pick(&[0, 120, HOUR]);
             let back = self.now + self.streams.operator.range(0, longest);
             self.at(back, Happening::Start { replica });
         }
+    }
+
+    /// The first replica has recorded what the present settings change: now they are promised.
+    pub(super) fn adopt(&mut self) {
+        if std::mem::replace(&mut self.adopted, true) {
+            return;
+        }
+        self.staleness = self.settings.staleness();
+        self.record.max_age = self.settings.max_age;
+        self.record.since = self.now;
+        self.expect_slower_verifiers();
+        self.verifiers.clear();
+        self.add_verifiers();
     }
 
     fn change_settings(&mut self) {
@@ -158,7 +191,7 @@ impl World {
     /// may hold a copy without them that it fetched before now. Keys that have signed are known to it
     /// from its first fetch on.
     fn expect_slower_verifiers(&mut self) {
-        let staleness = self.settings.staleness();
+        let staleness = self.staleness;
         for &key in &self.watched {
             let facts = &mut self.keys[key];
             if !facts.was_signer && facts.lacked_until > i64::MIN {

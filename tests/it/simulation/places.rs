@@ -63,7 +63,7 @@ pub(super) fn kid(key: usize) -> Kid {
 
 /// The key behind a kid of [`kid`].
 pub(super) fn key_of(kid: &Kid) -> usize {
-    kid.as_str().parse().unwrap()
+    kid.as_str()[37..].parse().unwrap()
 }
 
 pub(super) fn jwk(key: usize, spec: KeySpec) -> Jwk {

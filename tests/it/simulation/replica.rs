@@ -181,7 +181,11 @@ impl World {
         if newer {
             state.snapshot = Some(Rc::clone(&stored));
         }
+        // No set goes out under settings that are not promised yet.
         let issuer = &stored.issuer;
+        if self.replicas[replica].fresh {
+            return;
+        }
         if issuer.state().published.is_some() || issuer.to_publish(&self.policy).is_some() {
             self.serve(replica, issuer.state().jwk_set_version.get());
         }
@@ -232,6 +236,8 @@ impl World {
                 return self.commit(replica, fact);
             }
             self.replicas[replica].fresh = false;
+            self.adopt();
+            self.load(replica);
         }
         let to_publish = stored.issuer.to_publish(&self.policy);
         if let Some(version) = to_publish.filter(|_| self.replicas[replica].publish_after <= self.now) {
@@ -276,10 +282,10 @@ impl World {
     /// Lets some time pass, mostly none.
     fn later(&mut self, replica: usize, pending: Pending, longest: i64) -> Next {
         self.replicas[replica].pending = pending;
-        if self.setup.calm || self.streams.latency.chance(85) {
+        if self.setup.calm || longest == 0 || self.streams.latency.chance(85) {
             return Next::Now;
         }
-        Next::At(self.now + self.streams.latency.range(1, longest.max(1)))
+        Next::At(self.now + self.streams.latency.range(1, longest))
     }
 
     fn act(&mut self, replica: usize, due: Due) -> Next {
@@ -335,6 +341,7 @@ impl World {
         self.load(replica);
         let at = self.setup.mutation.date(self.clock(replica), &fact, &self.stored().issuer);
         let base = Rc::clone(self.stored());
+        // The drain has room for a commit that lands within the time of a signature.
         self.later(replica, Pending::Commit(Event { at, fact }, base), self.setup.sign_deadline / 2)
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Setup {
     pub(super) scale: Scale,
     /// Nothing fails and nobody asks for anything.
     pub(super) calm: bool,
+    /// Operators act again and again while something is under way.
+    pub(super) nervous: bool,
     pub(super) replicas: usize,
     /// L, P, the largest difference of clocks, and the longest signature.
     pub(super) sign_for: i64,
@@ -83,6 +85,11 @@ pub(super) fn backend_id(index: usize) -> BackendId {
 }
 
 impl Setup {
+    /// Whether rotations may have to wait for room in the JWK Set.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.max_bytes < MAX_BYTES
+    }
+
     pub(super) fn random(rng: &mut Rng, scale: Scale, mutation: Mutation) -> Self {
         let sharp = scale == Scale::Sharp;
         let replicas = *rng.pick(if sharp { &[2, 3] } else { &[1, 1, 2, 3] });
@@ -94,7 +101,8 @@ impl Setup {
         };
         Self {
             scale,
-            calm: rng.one_in(8),
+            calm: rng.one_in(8) || mutation == Mutation::ActivePeriodWithinPropagation,
+            nervous: rng.one_in(10) || mutation != Mutation::None,
             replicas,
             sign_for,
             publish_for,
@@ -102,7 +110,8 @@ impl Setup {
             sign_deadline: if sharp { rng.range(1, 3) } else { rng.range(1, 30) },
             directory: rng.chance(60),
             known_to_verifiers: rng.one_in(4),
-            max_bytes: MAX_BYTES,
+            // Now and then there is room for a few keys only.
+            max_bytes: if rng.one_in(6) { 3_000 + rng.index(3_000) } else { MAX_BYTES },
             mutation,
         }
     }

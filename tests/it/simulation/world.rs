@@ -66,6 +66,8 @@ pub(super) enum Happening {
     },
     /// An operator does something.
     Operator,
+    /// An operator asks for a rotation.
+    Ask,
     /// The configuration changes.
     Reconfigure,
 }
@@ -75,8 +77,6 @@ pub(super) enum Happening {
 pub(super) struct KeyFacts {
     pub(super) ring: usize,
     pub(super) version: u64,
-    /// Imported: nothing here signs with it.
-    pub(super) foreign: bool,
     /// When the last set without it was served, and when the last copy of such a set has ended.
     pub(super) lacked_until: i64,
     pub(super) stale_until: i64,
@@ -105,6 +105,10 @@ pub(super) struct World {
     pub(super) setup: Setup,
     pub(super) settings: Settings,
     pub(super) policy: Rc<IssuerPolicy>,
+    /// The longest that anybody to whom something was promised holds a set after it was served.
+    pub(super) staleness: i64,
+    /// Whether the present settings are promised: some replica has recorded what they change.
+    pub(super) adopted: bool,
     pub(super) streams: Streams,
     pub(super) faults: Faults,
     pub(super) now: i64,
@@ -161,7 +165,11 @@ impl World {
         let settings = Settings::random(&mut streams.setup, &setup);
         let policy = Rc::new(setup.policy(&settings));
         let faults = Faults::random(&mut streams.faults, &setup, START);
-        let offset = |rng: &mut Rng| rng.range(0, setup.skew);
+        let offset = |rng: &mut Rng| match rng.index(3) {
+            0 => 0,
+            1 => setup.skew,
+            _ => rng.range(0, setup.skew),
+        };
         let replicas = (0..setup.replicas).map(|_| Replica::new(offset(&mut streams.setup))).collect();
         // The replicas, the directory, and whoever had the URL before.
         let sources = vec![Vec::new(); setup.replicas + 2];
@@ -169,6 +177,8 @@ impl World {
             store: Store::new(setup.known_to_verifiers),
             backends: [Backend::default(), Backend::default()],
             asked: vec![false; settings.rings.len()],
+            staleness: settings.staleness(),
+            adopted: false,
             record: Record { sources, max_age: settings.max_age, since: START },
             replicas,
             settings,
@@ -287,6 +297,7 @@ impl World {
             Happening::Shown { token, verifier } => self.show(token, verifier),
             Happening::Forgotten { key } => self.check_forgotten(key),
             Happening::Operator => self.operate(),
+            Happening::Ask => self.ask(),
             Happening::Reconfigure => self.reconfigure(),
         }
     }
@@ -318,7 +329,7 @@ impl World {
         };
         served.to = end.max(served.from);
         let (end, set) = (served.to, served.set);
-        let copies = end + self.settings.staleness();
+        let copies = end + self.staleness;
         for &key in &self.watched {
             if !self.sets[set].contains(&key) {
                 let facts = &mut self.keys[key];
@@ -331,11 +342,10 @@ impl World {
     }
 
     /// A key has come to be; every set until now lacks it.
-    pub(super) fn meet(&mut self, ring: usize, version: u64, foreign: bool) -> usize {
+    pub(super) fn meet(&mut self, ring: usize, version: u64) -> usize {
         let facts = KeyFacts {
             ring,
             version,
-            foreign,
             lacked_until: self.served_until,
             stale_until: self.copies_until,
             last_exp: i64::MIN,

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::sign_as;
 use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, monotonic, now, until};
-use crate::support::http::Answer;
+use crate::support::http::{Address, Answer};
 use crate::support::traffic::{foreign_key, two_issuers, witnesses};
 use crate::support::witness::{Witness, handles};
 
@@ -122,6 +122,14 @@ fn sign_all(installation: &Installation, witnesses: &[Witness]) -> bool {
     signed.filter(|signed| !signed).count() == 0
 }
 
+/// Has many tokens signed at once, so that their records need space.
+fn use_up(signing: &Address) {
+    let one = json!({"claims": {"sub": "alice"}});
+    let batch = json!({"requests": vec![one; 50]});
+    let answer = signing.post("/v1/issuers/beta/rings/es256/jwt/batch", &batch).expect("the daemon answers");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 fn starve(installation: &Installation, mut daemon: Daemon, fill: impl Fn(), free: impl Fn()) {
     let witnesses = witnesses();
     let watch = || {
@@ -142,13 +150,16 @@ fn starve(installation: &Installation, mut daemon: Daemon, fill: impl Fn(), free
     };
     let refused = |answer: &Answer| (answer.status, answer.code()) == (503, "audit_unavailable".to_owned());
     // The log has some space that it took ahead; and a short record may find room where a longer one did not.
+    let mut last = None;
     let stopped = until(PATIENCE, || {
         watch();
-        let is_signing = sign_all(installation, &witnesses);
-        (!is_signing && (0..10).all(|_| refused(&sign_as(&installation.signing, "alpha")) && refused(&import())))
-            .then_some(())
+        use_up(&installation.signing);
+        let answers = [sign_as(&installation.signing, "alpha"), import()];
+        let are_refused = answers.iter().all(refused);
+        last = Some(answers);
+        (are_refused && !sign_all(installation, &witnesses)).then_some(())
     });
-    assert!(stopped.is_some(), "it goes on signing although no record can be written");
+    assert!(stopped.is_some(), "it goes on although no record can be written: {last:?}");
     let before = revisions(installation);
     let over = monotonic() + FULL_FOR;
     let mut answers = 0;
@@ -166,7 +177,8 @@ fn starve(installation: &Installation, mut daemon: Daemon, fill: impl Fn(), free
     let signs = until(PATIENCE, || sign_all(installation, &witnesses).then_some(()));
     assert!(signs.is_some(), "it does not sign again although there is space");
     let before = after;
-    let rotates = until(PATIENCE, || {
+    // What failed several times is tried again after as long as all that took, or at the next command.
+    let rotates = until(3 * PATIENCE, || {
         watch();
         revisions(installation).iter().zip(&before).all(|(after, before)| after > before).then_some(())
     });
