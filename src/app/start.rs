@@ -13,6 +13,7 @@ use crate::telemetry::{self, init_logging};
 use super::dev::{self, Announcement, DevOptions};
 use super::init::{self, InitReport};
 use super::listen::tcp;
+use super::rollback;
 use super::test_backend::{self, TestReport};
 use super::{App, AppError, Listeners};
 
@@ -60,12 +61,12 @@ pub fn init(config: &Config) -> Result<InitReport, AppError> {
     runtime(config)?.block_on(init::init(config))
 }
 
-/// Accepts that the store went back; see [`init::accept_rollback`].
+/// Accepts that the store went back; see [`rollback::accept_rollback`].
 ///
 /// # Errors
-/// As for [`init::accept_rollback`].
+/// As for [`rollback::accept_rollback`].
 pub fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
-    runtime(config)?.block_on(init::accept_rollback(config, issuer, reason))
+    runtime(config)?.block_on(rollback::accept_rollback(config, issuer, reason))
 }
 
 /// Tries a backend; see [`test_backend::test_backend`].
