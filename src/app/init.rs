@@ -17,7 +17,7 @@ use crate::store::embedded::Embedded;
 use crate::store::{Committed, Store, codec};
 
 use super::open::{self, STORE};
-use super::recover::{check_anchor, load_all};
+use super::recover::load_all;
 use super::{AppError, settings};
 
 /// What `init` did.
@@ -102,35 +102,4 @@ async fn create(config: &Config, store: &Embedded, audit: &Audit, issuer: &Issue
     let created = Event::Created { issuer: issuer.id().clone(), commit_id, hash };
     audit.append(created).await.map_err(broken_log)?;
     Ok(committed)
-}
-
-/// Takes the store's present record of an issuer as the truth, although the audit log has seen a newer one,
-/// or none: keys that were made since are forgotten, and their tokens will be rejected.
-///
-/// # Errors
-/// [`AppError::NotRolledBack`] if nothing is wrong.
-pub async fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
-    if !config.issuers.contains_key(issuer) {
-        return Err(AppError::UnknownIssuer(issuer.clone()));
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (audit, opened) = open::audit(config, clock)?;
-    let store = open::store(config)?;
-    let stored = load_all(config, &store)?;
-    let committed = stored.get(issuer).ok_or_else(|| AppError::MissingIssuer(issuer.clone()))?;
-    if check_anchor(issuer, committed, opened.anchors.get(issuer)).is_ok() {
-        return Err(AppError::NotRolledBack(issuer.clone()));
-    }
-    let accepted = Event::RollbackAccepted {
-        issuer: issuer.clone(),
-        revision: committed.revision,
-        commit_id: committed.commit_id,
-        hash: Digest(committed.hash.0),
-        caller: format!("uid:{}", rustix::process::getuid().as_raw()),
-        reason: reason.to_owned(),
-    };
-    let broken_log = |source| AppError::Audit { dir: config.audit.dir.clone(), source };
-    audit.append(accepted).await.map_err(broken_log)?;
-    audit.close().map_err(broken_log)?;
-    Ok(committed.revision)
 }

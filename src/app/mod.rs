@@ -8,6 +8,7 @@ mod init;
 mod listen;
 mod open;
 mod recover;
+mod rollback;
 mod serve;
 mod settings;
 mod start;

@@ -69,8 +69,10 @@ async fn resolve(
         let (issuer, revision, commit_id, hash) = (intent.issuer, intent.revision, intent.commit_id, intent.hash);
         if there.is_some() {
             info!(issuer = %issuer, revision = %revision, "unfinished commit was found in the store");
-            let anchor = Anchor { revision, commit_id, hash };
-            opened.anchors.insert(issuer.clone(), anchor);
+            // Not if the store went back and a rollback was about to be accepted: that still is to be done.
+            if opened.anchors.get(&issuer).is_none_or(|known| known.revision < revision) {
+                opened.anchors.insert(issuer.clone(), Anchor { revision, commit_id, hash });
+            }
             audit.append(Event::Committed { issuer, revision, commit_id, hash }).await.map_err(failed)?;
         } else {
             info!(issuer = %issuer, revision = %revision, "unfinished commit was not in the store");

@@ -13,6 +13,7 @@ use crate::telemetry::{self, init_logging};
 use super::dev::{self, Announcement, DevOptions};
 use super::init::{self, InitReport};
 use super::listen::tcp;
+use super::rollback;
 use super::test_backend::{self, TestReport};
 use super::{App, AppError, Listeners};
 
@@ -65,7 +66,7 @@ pub fn init(config: &Config) -> Result<InitReport, AppError> {
 /// # Errors
 /// [`AppError::NotRolledBack`] if nothing is wrong, or what is in the way.
 pub fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
-    runtime(config)?.block_on(init::accept_rollback(config, issuer, reason))
+    runtime(config)?.block_on(rollback::accept_rollback(config, issuer, reason))
 }
 
 /// Tries a backend with a throw-away key of each kind that is configured for it.

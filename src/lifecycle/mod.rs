@@ -11,6 +11,7 @@ pub mod key_ring;
 pub mod plan;
 pub mod policy;
 pub mod promise;
+pub mod restore;
 pub mod schedule;
 pub mod state;
 pub mod time;

@@ -1,9 +1,10 @@
 //! The JWK Set: its versions, its history, its room, and foreign keys in it. `Rig::apply` checks after
 //! every event that the version grows exactly with the content, and that no published set ever changes.
 
-use jwksd::ids::JwkSetVersion;
+use jwksd::ids::{IssuerId, JwkSetVersion};
 use jwksd::jose::jwk_set::render;
 use jwksd::lifecycle::event::{Fact, IllegalTransition as Illegal, Succession::WhenPropagated};
+use jwksd::lifecycle::issuer::Issuer;
 use jwksd::lifecycle::key_ring::HISTORY_MAX;
 use jwksd::lifecycle::plan::{Action, WaitFor};
 use jwksd::lifecycle::policy::{ACTIVE_PERIOD, PROPAGATION, Standby, Terms};
@@ -30,6 +31,30 @@ fn history_is_shown_as_it_was() {
     assert_eq!(then, shown);
     assert_eq!(rig.issuer.jwk_set_at(JwkSetVersion::new(0)), None);
     assert_eq!(rig.issuer.jwk_set_at(rig.issuer.state().jwk_set_version.next()), None);
+}
+
+#[test]
+fn a_restored_state_goes_on_behind_every_set_that_may_have_been_lost() {
+    let mut rig = Rig::running();
+    let (newest, listed) = (rig.issuer.state().jwk_set_version, rig.listed());
+    let seen = JwkSetVersion::new(newest.get() + 40);
+    rig.issuer = rig.issuer.restored(seen).unwrap();
+    let restored = rig.issuer.state().jwk_set_version;
+    assert_eq!(restored, seen.next());
+    assert_eq!(rig.listed(), listed);
+    let lost = (1..restored.get()).find(|number| rig.issuer.jwk_set_at(JwkSetVersion::new(*number)).is_some());
+    assert_eq!(lost, None, "what stood in a set of this number is not known");
+    let shown: Vec<_> = rig.issuer.jwk_set_at(restored).unwrap().iter().map(|jwk| jwk.kid().clone()).collect();
+    assert_eq!(shown, listed);
+    rig.run_for(Span::from_days(200));
+    assert!(rig.issuer.state().published.unwrap().version > restored);
+}
+
+#[test]
+fn before_the_first_set_nothing_is_passed_over_but_the_first_key_propagates() {
+    let restored = Issuer::new(IssuerId::new("main").unwrap(), false).restored(JwkSetVersion::new(40)).unwrap();
+    assert_eq!(restored.state().jwk_set_version.get(), 0);
+    assert!(restored.state().known_to_verifiers);
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl<'a> Campaign<'a> {
         check_keys(installation, witnesses);
         assert!(daemon.stop().success(), "the last daemon did not end in good order");
         installation.done(&["audit", "verify", installation.audit.to_str().unwrap()]);
-        let log: String = installation.audit_segments().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        let log = installation.audit_text();
         assert!(installation.audit_segments().len() > 1, "the log never began a new segment");
         for witness in witnesses {
             let jtis = witness.jtis();

@@ -25,7 +25,7 @@ const LEAKED: &str = "ES256";
 
 const MAX_AGE: u64 = 1;
 const TOKEN_LIFETIME: u64 = 12;
-const ACTIVE_PERIOD: u64 = 8;
+const ACTIVE_PERIOD: u64 = 11;
 
 /// Tokens per second, at least, over all rings.
 const RATE: f64 = 50.0;

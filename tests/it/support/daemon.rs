@@ -194,6 +194,11 @@ allow = ["sign", "sign_raw", "admin"]
         segments.sort();
         segments
     }
+
+    /// Every record of the audit log.
+    pub fn audit_text(&self) -> String {
+        self.audit_segments().iter().map(|segment| fs::read_to_string(segment).unwrap()).collect()
+    }
 }
 
 fn finish(mut command: Command) -> Output {

@@ -1,9 +1,11 @@
 //! What a daemon refuses to start on, what it says then, and that it has touched nothing.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use jwksd::server::api::{Issuer, Keys};
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::{installed, issuer, sign};
@@ -172,6 +174,15 @@ fn a_store_from_a_backup_is_refused_until_its_loss_is_accepted() {
     assert!((new..new + 5).any(|revision| said.contains(&format!("has seen {revision} "))), "{said}");
     let (code, said) = installation.refused(&["accept-rollback", "main", "--reason", " "]);
     assert_eq!(code, 2, "{said}");
+    // Whatever it dies at, the loss is not accepted before that is on record.
+    let points: &[&str] = &["audit.written", "store.commit.before", "store.commit.after"];
+    for point in if cfg!(feature = "failpoints") { points } else { &[] } {
+        let mut command = installation.command(&["accept-rollback", "main", "--reason", "drill"]);
+        command.env("JWKSD_FAILPOINT", point);
+        let status = installation.spawn_as(command).ended();
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{point}: {status}");
+        assert_says(&refusal(&installation, REFUSED), &["accept-rollback", "issuer main"]);
+    }
     installation.done(&["accept-rollback", "main", "--reason", "restored after a drill"]);
     let daemon = installation.start();
     assert_eq!(sign(&installation.signing).status, 200);
@@ -179,6 +190,67 @@ fn a_store_from_a_backup_is_refused_until_its_loss_is_accepted() {
     let (code, said) = installation.refused(&["accept-rollback", "main", "--reason", "again"]);
     assert_eq!(code, REFUSED);
     assert_says(&said, &["was not rolled back"]);
+}
+
+#[test]
+fn after_an_accepted_rollback_no_jwk_set_has_the_number_of_a_lost_one() {
+    let publish = "\n[issuers.main.publish]\ndirectory = \"{root}/www\"\n";
+    let issuers = issuer("6h", "2s").replace("\n[issuers.main.rings", &format!("{publish}[issuers.main.rings"));
+    let installation = Installation::new(Layout { issuers, ..Layout::default() });
+    fs::create_dir(installation.path("www")).unwrap();
+    installation.init();
+    run_once(&installation);
+    fs::copy(installation.store(), installation.path("backup")).unwrap();
+    let daemon = installation.start();
+    let rotate = |before: u64| {
+        let path = "/v1/issuers/main/rings/es256/rotate";
+        let answer = installation.admin.post(path, &json!({"reason": "drill"})).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let signer = until(PATIENCE, || {
+            let issuer: Issuer = installation.admin.get("/v1/issuers/main").ok()?.read();
+            let ring = &issuer.rings[0];
+            ring.signer.as_ref().map(|signer| signer.version).filter(|version| *version > before && ring.standby_ready)
+        });
+        signer.expect("the ring does not rotate")
+    };
+    let newest = |version: u64| {
+        let served = installation.public.get("/main/.well-known/jwks.json").unwrap();
+        let file = fs::read(installation.path("www/main/.well-known/jwks.json")).unwrap();
+        let served_version: u64 = served.header("jwk-set-version").unwrap().parse().unwrap();
+        assert_eq!(served.body, file, "the directory holds another set than the one that is served");
+        assert!(served_version >= version, "JWK Set {served_version} was served after {version}");
+        served_version
+    };
+    let signer = rotate(1);
+    rotate(signer);
+    let mut seen = newest(1);
+    assert!(daemon.stop().success());
+    // The second time it also passes over the sets that were made after the first.
+    for _ in 0..2 {
+        fs::copy(installation.path("backup"), installation.store()).unwrap();
+        refusal(&installation, REFUSED);
+        installation.done(&["accept-rollback", "main", "--reason", "restored after a drill"]);
+        let daemon = installation.start();
+        // The restored state remembers keys that were destroyed since: an operator has to say that they are gone.
+        let issuer: Issuer = installation.admin.get("/v1/issuers/main").unwrap().read();
+        let (next, signer) = (issuer.rings[0].next.clone().unwrap(), issuer.rings[0].signer.clone().unwrap());
+        for kid in [next.kid.unwrap(), signer.kid] {
+            let body = json!({"kid": kid, "reason": "lost with the restored backup"});
+            let answer = installation.admin.post("/v1/issuers/main/compromise", &body).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let signs = until(PATIENCE, || (sign(&installation.signing).status == 200).then_some(()));
+        assert!(signs.is_some(), "the ring does not sign any more");
+        // Verifiers and caches in between have seen the numbers up to this one, and their contents.
+        seen = newest(seen + 1);
+        let old = installation.public.get(&format!("/main/.well-known/jwks/{}.json", 2)).unwrap();
+        assert_eq!(
+            (old.status, old.code()),
+            (410, "jwk_set_forgotten".to_owned()),
+            "what a lost set held is not known"
+        );
+        assert!(daemon.stop().success());
+    }
 }
 
 #[test]

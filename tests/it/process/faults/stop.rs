@@ -13,6 +13,7 @@ use crate::support::daemon::{Installation, Layout, PATIENCE, pause, until};
 use crate::support::dice::Dice;
 use crate::support::http::{Failure, read_answer, request};
 use crate::support::traffic::{Traffic, two_issuers, witnesses};
+use crate::support::witness::Witness;
 
 #[test]
 fn sigterm_answers_what_is_under_way_takes_nothing_new_and_says_so_at_last() {
@@ -38,8 +39,7 @@ fn sigterm_answers_what_is_under_way_takes_nothing_new_and_says_so_at_last() {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["stopped"], &report["torn_tail"]), (&Value::Bool(true), &Value::Null), "{report}");
     let jti = answer.read::<jwksd::server::api::Token>().jti;
-    let log: String = installation.audit_segments().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    assert!(log.contains(&jti), "the last token is not in the log");
+    assert!(installation.audit_text().contains(&jti), "the last token is not in the log");
 }
 
 #[test]
@@ -83,8 +83,7 @@ fn a_daemon_that_was_frozen_gives_no_wrong_answer_when_it_wakes() {
         let _end = traffic.start(scope, Dice::new(1));
         let busy = |count: u64| {
             let busy = until(PATIENCE, || {
-                let tokens =
-                    |witness: &crate::support::witness::Witness| witness.tally().get("jwt").copied().unwrap_or(0);
+                let tokens = |witness: &Witness| witness.tally().get("jwt").copied().unwrap_or(0);
                 witnesses.iter().all(|witness| tokens(witness) >= count).then_some(())
             });
             assert!(busy.is_some(), "there is no traffic");
@@ -98,6 +97,14 @@ fn a_daemon_that_was_frozen_gives_no_wrong_answer_when_it_wakes() {
         busy(before.unwrap_or(0) + 150);
         assert!(daemon.is_running(), "{}", daemon.stderr());
     });
-    witnesses.iter().for_each(|witness| witness.assert_sound());
+    let rotated = until(PATIENCE, || {
+        witnesses.iter().for_each(|witness| drop(witness.look(&installation.admin)));
+        witnesses.iter().all(Witness::has_rotated).then_some(())
+    });
+    assert!(rotated.is_some(), "an acknowledged rotation never happened");
+    witnesses.iter().for_each(Witness::assert_sound);
     assert!(daemon.stop().success());
+    let log = installation.audit_text();
+    let unrecorded: Vec<String> = witnesses.iter().flat_map(Witness::jtis).filter(|jti| !log.contains(jti)).collect();
+    assert!(unrecorded.is_empty(), "tokens without a record in the audit log: {unrecorded:?}");
 }
