@@ -15,7 +15,7 @@ mod metrics;
 
 pub use handles::{IssuerMetrics, JwksMetrics, RingMetrics, SignMetrics};
 pub use histogram::Histogram;
-pub use metrics::{AuditMetrics, Metrics, RotatorMetrics, StoreMetrics};
+pub use metrics::{Metrics, RotatorMetrics, StoreMetrics};
 
 /// The names that fields of log lines may have. Dashboards and alerts are built on them, so each is a promise.
 pub mod field {

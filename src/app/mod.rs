@@ -21,7 +21,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::audit::{Audit, Event, Signatures};
 use crate::backend::metrics::BackendMetrics;
@@ -32,13 +32,13 @@ use crate::lifecycle::adopt::adoptions;
 use crate::lifecycle::policy::SKEW;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
-use crate::rotator::{self, Cause, Committer, Effector, Rotator};
+use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
 use crate::server::health::Health;
 use crate::server::listen::ConnectionMetrics;
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
@@ -71,6 +71,7 @@ impl App {
         let found = recover::recover(&config, &store, &audit, opened).await?;
         let mut registry = Registry::default();
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
+        recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
@@ -107,7 +108,14 @@ impl App {
             let Some(place) = self.rotator.places.get(id.as_str()) else { continue };
             let facts = adoptions(place.state().issuer(), &place.settings.policy, &settings::specs(tree));
             for fact in facts {
-                self.rotator.record(id, fact, &Cause::default()).await.map_err(AppError::Adopt)?;
+                match self.rotator.record(id, fact, &Cause::default()).await {
+                    Ok(_) => {}
+                    // It is recorded; the rotator tries on to publish.
+                    Err(error @ TickError::Publish { .. }) => {
+                        warn!(issuer = %id, error = %chain(&error), "configuration adopted, but the JWK Set is not published everywhere");
+                    }
+                    Err(error) => return Err(AppError::Adopt(error)),
+                }
             }
         }
         Ok(())

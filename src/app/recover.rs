@@ -1,12 +1,15 @@
 //! Brings audit log and store back together after whatever ended the last run, and refuses what can't be.
 
-use std::collections::BTreeMap;
-use tracing::{info, warn};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
 
 use crate::audit::{Anchor, Audit, AuditError, Event, Opened};
+use crate::backend::Backend;
 use crate::config::Config;
-use crate::ids::IssuerId;
-use crate::lifecycle::adopt::misfits;
+use crate::ids::{BackendId, IssuerId, Label};
+use crate::lifecycle::adopt::{misfits, private_keys};
 use crate::store::Committed;
 use crate::store::embedded::Embedded;
 
@@ -89,4 +92,37 @@ pub(super) fn check_anchor(id: &IssuerId, committed: &Committed, anchor: Option<
         return Err(AppError::Forked { issuer: id.clone(), revision: found });
     }
     Ok(())
+}
+
+/// Looks for the private keys that the state counts on. A lost one is said at once and loudly: the JWK Set goes
+/// on being served, but nobody wants to learn it from the next signature.
+pub(super) async fn look_for_keys(
+    config: &Config,
+    issuers: &BTreeMap<IssuerId, Committed>,
+    backends: &HashMap<BackendId, Arc<dyn Backend>>,
+) {
+    for (id, backend) in backends {
+        let found: BTreeSet<Label> = match backend.list().await {
+            Ok(found) => found.into_iter().map(|found| found.label).collect(),
+            Err(error) => {
+                warn!(backend = %id, error = %error, "keys could not be listed at the start");
+                continue;
+            }
+        };
+        for (issuer, committed) in issuers {
+            for (ring, state) in &committed.issuer.state().rings {
+                let here = private_keys(state).into_iter().filter(|(_, backend)| backend == id);
+                for (version, _) in here {
+                    let installation = config.installation.clone();
+                    let label = Label { installation, issuer: issuer.clone(), ring: ring.clone(), version };
+                    if !found.contains(&label) {
+                        error!(
+                            issuer = %issuer, ring = %ring, version = %version, backend = %id,
+                            "private key is missing from its backend: restore the backend's backup, or declare the key compromised"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

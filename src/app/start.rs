@@ -52,26 +52,26 @@ pub fn dev(options: &DevOptions, announce: impl FnOnce(&Announcement)) -> Result
     })
 }
 
-/// Makes store and issuers; see [`init::init`].
+/// Makes the store if there is none, and every configured issuer that it lacks; running it again changes nothing.
 ///
 /// # Errors
-/// As for [`init::init`].
+/// [`AppError`]; in particular if a daemon runs on the same data.
 pub fn init(config: &Config) -> Result<InitReport, AppError> {
     runtime(config)?.block_on(init::init(config))
 }
 
-/// Accepts that the store went back; see [`init::accept_rollback`].
+/// Takes the store's present record of `issuer` as the truth, although the audit log has seen another.
 ///
 /// # Errors
-/// As for [`init::accept_rollback`].
+/// [`AppError::NotRolledBack`] if nothing is wrong, or what is in the way.
 pub fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -> Result<Revision, AppError> {
     runtime(config)?.block_on(init::accept_rollback(config, issuer, reason))
 }
 
-/// Tries a backend; see [`test_backend::test_backend`].
+/// Tries a backend with a throw-away key of each kind that is configured for it.
 ///
 /// # Errors
-/// As for [`test_backend::test_backend`].
+/// [`AppError::BackendTest`] names the step that failed.
 pub fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport, AppError> {
     runtime(config)?.block_on(test_backend::test_backend(config, id))
 }

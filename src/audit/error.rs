@@ -147,7 +147,7 @@ mod tests {
 audit log unavailable: syncing records
 audit log busy
 audit log closed
-audit log /data/audit is in use by another process
+it is in use by another process; is a jwksd running on the same data?
 a segment's header is not an event to append
 audit log damaged
 no audit segment in /data/audit

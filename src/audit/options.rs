@@ -14,9 +14,9 @@ pub struct Options {
     /// Bytes of zeros written ahead, because a sync that need not make the file longer is quicker.
     /// None for a shipper that follows the open segment and can't cope with zeros at its end.
     pub ahead_bytes: usize,
-    /// How many records may wait to be written; one more is [`AuditError::Busy`].
+    /// How many records may wait to be written; one more is [`AuditError::Busy`](super::AuditError::Busy).
     pub queue: usize,
-    /// How long [`Audit::append`] waits for the disk.
+    /// How long [`Audit::append`](super::Audit::append) waits for the disk.
     pub within: Duration,
 }
 

@@ -47,7 +47,7 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Writes bytes that are no text for people: they are passed on as they are.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub fn print_raw(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;

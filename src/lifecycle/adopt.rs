@@ -99,6 +99,16 @@ pub fn adoptions(issuer: &Issuer, policy: &IssuerPolicy, specs: &BTreeMap<RingNa
     facts
 }
 
+/// The versions that exist and whose private half a backend has to hold.
+#[must_use]
+pub fn private_keys(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
+    let mut held = private_halves(ring);
+    if let Some(Next::Reserved(reserved)) = &ring.state().next {
+        held.retain(|(version, _)| *version != reserved.id);
+    }
+    held
+}
+
 /// The versions whose private half some backend holds, or may hold.
 fn private_halves(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
     let state = ring.state();

@@ -113,11 +113,18 @@ impl Place {
     /// Serves the newest JWK Set of the committed state; an older one never replaces a newer one.
     pub fn serve(&self) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = self.state.load();
-        let newer = self.served.load().as_ref().is_none_or(|served| served.version <= state.jwk_set_version());
-        if newer && let Some(served) = Served::new(&self.settings, &state) {
-            self.served.store(Some(Arc::new(served)));
+        if let Some(served) = Served::new(&self.settings, &self.state.load()) {
+            self.offer(served);
         }
+    }
+
+    /// Compares and stores in one step: somebody else may have served a newer set since this one was made.
+    fn offer(&self, served: Served) {
+        let served = Arc::new(served);
+        self.served.rcu(|there| match there {
+            Some(newer) if newer.version > served.version => Some(Arc::clone(newer)),
+            _ => Some(Arc::clone(&served)),
+        });
     }
 
     /// Marks that a commit dated now may become the truth before readers see it.
@@ -181,5 +188,56 @@ impl Places {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CommitId, Revision};
+    use crate::jose::jwk::Jwk;
+    use crate::lifecycle::event::{Event, Fact};
+    use crate::lifecycle::issuer::Issuer;
+    use crate::lifecycle::policy::MAX_BYTES;
+    use crate::lifecycle::time::Timestamp;
+    use crate::store::RecordHash;
+
+    const FOREIGN: &str = r#"{"kty":"EC","crv":"P-256","kid":"KID","alg":"ES256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+
+    fn settings() -> IssuerSettings {
+        IssuerSettings {
+            url: "https://id.example.com".to_owned(),
+            path: String::new(),
+            jwks_max_age: Span::from_mins(5),
+            skew: Span::from_mins(1),
+            openid_configuration: false,
+            policy: IssuerPolicy { rings: [].into(), max_bytes: MAX_BYTES },
+            rings: HashMap::new(),
+        }
+    }
+
+    /// States whose JWK Sets have the versions 1, 2, 3 ….
+    fn states(number: u64) -> Vec<Committed> {
+        let mut issuer = Issuer::new("main".parse().unwrap(), true);
+        let policy = settings().policy;
+        let mut next = |number| {
+            let jwk = Jwk::parse(&FOREIGN.replace("KID", &format!("k{number}"))).unwrap();
+            let fact = Fact::Imported { jwk, withdraw_at: None };
+            issuer.apply(&policy, &Event { at: Timestamp::from_second(0), fact }).unwrap();
+            let (revision, commit_id) = (Revision::new(number), CommitId::new([0; 16]));
+            Committed { issuer: issuer.clone(), revision, commit_id, hash: RecordHash([0; 32]) }
+        };
+        (1..=number).map(&mut next).collect()
+    }
+
+    #[test]
+    fn a_set_that_was_made_before_a_newer_one_came_out_stays_behind() {
+        let [first, second] = states(2).try_into().unwrap();
+        let place = Place::new(settings(), first);
+        let late = Served::new(&place.settings, &place.state()).unwrap();
+        place.swap(second);
+        place.serve();
+        place.offer(late);
+        assert_eq!(place.served().as_ref().map(|served| served.version.get()), Some(2));
     }
 }

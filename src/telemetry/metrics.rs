@@ -21,8 +21,6 @@ pub struct Metrics {
     pub rotator: RotatorMetrics,
     /// Of the store.
     pub store: StoreMetrics,
-    /// Of the audit log.
-    pub audit: AuditMetrics,
     /// 1 while the daemon is ready for requests, else 0.
     pub ready: Gauge,
     refused: Family<CodeLabels, Counter>,
@@ -57,14 +55,6 @@ impl Metrics {
                 ),
             },
             store: StoreMetrics { commits: added(r, "jwksd_store_commits", "Commits to the store, by outcome") },
-            audit: AuditMetrics {
-                appends: added(r, "jwksd_audit_appends", "Records that were made durable"),
-                failures: added(
-                    r,
-                    "jwksd_audit_failures",
-                    "Records that could not be written; what they were to record was not done",
-                ),
-            },
             ready: added(r, "jwksd_ready", "1 while the daemon is ready for requests, else 0"),
             refused: added(
                 r,
@@ -158,15 +148,6 @@ impl StoreMetrics {
     }
 }
 
-/// What the audit log counts.
-#[derive(Debug, Clone, Default)]
-pub struct AuditMetrics {
-    /// Records that were made durable.
-    pub appends: Counter,
-    /// Records that could not be written.
-    pub failures: Counter,
-}
-
 #[derive(Debug)]
 pub(super) struct RingFamilies {
     pub(super) next_rotation: Family<RingLabels, Gauge>,
@@ -213,7 +194,6 @@ mod tests {
         metrics.rotator.failure("activate").inc();
         metrics.rotator.clock_jump.set(-5);
         metrics.store.commit(true).inc();
-        metrics.audit.appends.inc();
         metrics.refused("denied");
         metrics.ready.set(1);
         let page = metrics.encode().unwrap();
@@ -231,8 +211,6 @@ mod tests {
             "jwksd_rotator_failures_total{action=\"activate\"} 1",
             "jwksd_clock_jump_seconds -5",
             "jwksd_store_commits_total{outcome=\"ok\"} 1",
-            "jwksd_audit_appends_total 1",
-            "jwksd_audit_failures_total 0",
             "jwksd_calls_refused_total{code=\"denied\"} 1",
             "jwksd_ready 1",
             concat!("jwksd_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

@@ -97,7 +97,7 @@ fn named(mut response: Response, request_id: &str) -> Response {
 }
 
 impl IntoResponse for Refusal {
-    /// Carries the refusal out to [`around`], which knows the request's name.
+    /// Carries the refusal out to `around`, which knows the request's name.
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;

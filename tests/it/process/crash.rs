@@ -26,6 +26,9 @@ const CAMPAIGNS: usize = 2;
 /// How long a daemon at work may take to come to a point at which it is to die.
 const REACHED_WITHIN: Duration = Duration::from_secs(12);
 
+/// The same for a point at which `init` has died already: some are not on a daemon's way.
+const PERHAPS_REACHED_WITHIN: Duration = Duration::from_secs(4);
+
 #[test]
 fn kills_at_any_moment_lose_nothing_and_orphan_nothing() {
     let kills = if variable("JWKSD_LONG").is_some() { KILLS_LONG } else { KILLS };
@@ -211,7 +214,8 @@ fn kill_twice(
             let passage = 1 + dice.below(3);
             let armed = format!("{name}:{passage}");
             let mut daemon = installation.spawn(Some(&armed));
-            if died(&mut daemon, REACHED_WITHIN, &armed) {
+            let patience = if is_required { REACHED_WITHIN } else { PERHAPS_REACHED_WITHIN };
+            if died(&mut daemon, patience, &armed) {
                 reached.lock().unwrap().insert(name);
             } else {
                 assert!(daemon.is_running(), "the daemon ended by itself, armed with {armed}");

@@ -1,5 +1,6 @@
 //! What goes wrong around a daemon: how it ends, what it refuses to start on, and a disk that takes no more.
 
+mod adopt;
 mod disk;
 mod start;
 mod stop;

@@ -20,6 +20,12 @@ use crate::support::witness::{Witness, handles};
 /// Longer than an active period: a rotation falls due while there is no space.
 const FULL_FOR: Duration = Duration::from_secs(7);
 
+/// What is answered if no record can be written.
+const UNRECORDED: &[&str] = &["audit_unavailable"];
+
+/// What is answered if besides the store may have failed in the middle of a commit.
+const FULL: &[&str] = &["audit_unavailable", "state_unconfirmed", "outcome_unknown", "store_unavailable"];
+
 /// A file system of a few megabytes; unmounted on drop.
 struct SmallDisk(tempfile::TempDir);
 
@@ -73,7 +79,7 @@ fn on_a_full_disk_nothing_changes_and_nothing_is_signed_and_space_mends_it() {
     let daemon = installation.start();
     let fill = || drop(disk.fill());
     let free = || fs::remove_file(disk.path().join("filler")).unwrap();
-    starve(&installation, daemon, fill, free);
+    starve(&installation, daemon, FULL, fill, free);
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn with_a_full_disk_under_the_audit_log_alone_nothing_changes_either() {
     let daemon = installation.start();
     let fill = || drop(disk.fill());
     let free = || fs::remove_file(disk.path().join("filler")).unwrap();
-    starve(&installation, daemon, fill, free);
+    starve(&installation, daemon, UNRECORDED, fill, free);
 }
 
 #[test]
@@ -104,7 +110,7 @@ fn files_that_can_not_grow_are_waited_for_like_a_full_disk() {
         assert!(output.status.success(), "{output:?}");
     };
     let lift = limit.clone();
-    starve(&installation, daemon, move || limit("0"), move || lift("unlimited"));
+    starve(&installation, daemon, FULL, move || limit("0"), move || lift("unlimited"));
 }
 
 fn revisions(installation: &Installation) -> Vec<u64> {
@@ -130,7 +136,7 @@ fn use_up(signing: &Address) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-fn starve(installation: &Installation, mut daemon: Daemon, fill: impl Fn(), free: impl Fn()) {
+fn starve(installation: &Installation, mut daemon: Daemon, codes: &[&str], fill: impl Fn(), free: impl Fn()) {
     let witnesses = witnesses();
     let watch = || {
         for witness in &witnesses {
@@ -148,7 +154,7 @@ fn starve(installation: &Installation, mut daemon: Daemon, fill: impl Fn(), free
         let body = json!({"jwk": foreign_key(), "until": Timestamp::from_second(now() + 30).to_string()});
         installation.admin.post("/v1/issuers/alpha/import", &body).unwrap()
     };
-    let refused = |answer: &Answer| (answer.status, answer.code()) == (503, "audit_unavailable".to_owned());
+    let refused = |answer: &Answer| answer.status == 503 && codes.contains(&answer.code().as_str());
     // The log has some space that it took ahead; and a short record may find room where a longer one did not.
     let mut last = None;
     let stopped = until(PATIENCE, || {

@@ -27,6 +27,8 @@ pub struct Library {
     pub service: &'static str,
     /// For how long it keeps a set, in seconds.
     pub cache: u64,
+    /// How many seconds earlier than after `cache` it fetches for the second time.
+    pub phase: u64,
     /// What it can verify.
     pub algorithms: &'static [&'static str],
 }
@@ -75,6 +77,7 @@ impl Library {
                     address: Address::Tcp(port.expect("a URL with a port")),
                     issuer: url.to_owned(),
                     cache: Duration::from_secs(cache),
+                    phase: Duration::from_secs(self.phase),
                     held: None,
                 };
                 thread::spawn(move || service.serve(&taken, &sender));
@@ -164,6 +167,7 @@ struct Service {
     address: Address,
     issuer: String,
     cache: Duration,
+    phase: Duration,
     held: Option<(Duration, JwkSet)>,
 }
 
@@ -201,7 +205,9 @@ impl Service {
             let path = format!("{}/.well-known/jwks.json", path.unwrap_or_default());
             let answer = self.address.get(&path).map_err(|failure| failure.to_string())?;
             let set = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
-            self.held = Some((monotonic(), set));
+            // A set that is younger than it is taken for is held for less long.
+            let phase = std::mem::take(&mut self.phase);
+            self.held = Some((monotonic().saturating_sub(phase), set));
         }
         self.held.as_ref().map(|(_, set)| set).ok_or_else(|| "no set".to_owned())
     }
