@@ -148,18 +148,6 @@ impl World {
         }
     }
 
-    /// A key was made for an intent that is no longer there: a slow call of a replica that had been
-    /// overtaken. Nobody else knows of it, so it is destroyed here.
-    pub(super) fn sweep(&mut self, replica: usize, refused: &Fact) {
-        let Fact::Generated { ring, version, .. } = refused else { return };
-        let label = (self.ring_index(ring), version.get());
-        if self.faults.store_answers(replica, self.now) && !self.is_remembered(label) {
-            for backend in &mut self.backends {
-                backend.held.remove(&label);
-            }
-        }
-    }
-
     pub(super) fn ring_index(&self, name: &RingName) -> usize {
         self.settings.rings.iter().position(|ring| ring.name == *name).expect("rings are never taken away")
     }

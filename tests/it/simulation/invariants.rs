@@ -123,8 +123,8 @@ impl World {
         self.ensure(Invariant::NothingIsOrphaned, old.is_none(), || format!("{label:?} was there already"));
     }
 
-    /// Every key in a backend belongs to a version or an intent in the store. A replica that was overtaken
-    /// may make one for an intent that is gone; it destroys it when it learns of that.
+    /// Every key in a backend belongs to a version or an intent in the store; with several replicas, but
+    /// for what [`World::destroy_strays`] finds.
     pub(super) fn check_nothing_is_orphaned(&mut self) {
         if self.setup.replicas == 1 {
             self.check_every_key_is_remembered();

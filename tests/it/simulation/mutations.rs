@@ -19,6 +19,7 @@ pub(super) enum Mutation {
     PropagationWithoutReplicas,
     PropagationWithoutSkew,
     DrainWithoutReplicas,
+    DrainWithoutDeadline,
     DrainWithoutSkew,
     RetentionWithoutDrain,
     RetentionWithoutLifetime,
@@ -73,6 +74,7 @@ impl Mutation {
             Self::PropagationWithoutReplicas => terms.replicas.publish_for = Span::ZERO,
             Self::PropagationWithoutSkew => terms.skew = Span::ZERO,
             Self::DrainWithoutReplicas => terms.drain = terms.sign_deadline + terms.skew,
+            Self::DrainWithoutDeadline => terms.drain = terms.replicas.sign_for + terms.skew,
             Self::DrainWithoutSkew => terms.drain = terms.replicas.sign_for + terms.sign_deadline,
             Self::ActivePeriodWithinPropagation => {
                 terms.rotation = Rotation::Every(Span::from_secs(terms.propagation.as_secs() / 2));

@@ -16,6 +16,9 @@ use super::world::{Happening, START, World};
 
 impl World {
     pub(super) fn plan_operator(&mut self) {
+        if self.setup.replicas > 1 {
+            self.at(START + 7 * DAY, Happening::Strays);
+        }
         if self.setup.calm {
             return;
         }
@@ -43,6 +46,19 @@ impl World {
             _ if rng.one_in(10 * rarely) => self.at(soon, Happening::Operator),
             _ => {}
         }
+    }
+
+    /// A slow call of a replica that was overtaken may make a key for an intent that is gone. Its number is
+    /// never reused, so that the key can be told from any that is needed.
+    pub(super) fn destroy_strays(&mut self) {
+        for backend in 0..self.backends.len() {
+            if self.faults.backends[backend].end_around(self.now).is_none() {
+                let mut held = std::mem::take(&mut self.backends[backend].held);
+                held.retain(|label, _| self.is_remembered(*label));
+                self.backends[backend].held = held;
+            }
+        }
+        self.at(self.now + 7 * DAY, Happening::Strays);
     }
 
     /// An operator asks for a rotation.

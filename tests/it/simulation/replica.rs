@@ -350,7 +350,6 @@ impl World {
             Ok(next) => next,
             Err(reason) => {
                 self.note(|| format!("replica {replica}: {} refused: {reason}", super::commit::brief(&event.fact)));
-                self.sweep(replica, &event.fact);
                 return self.tick_failed(replica);
             }
         };

@@ -66,6 +66,8 @@ pub(super) enum Happening {
     },
     /// An operator does something.
     Operator,
+    /// An operator destroys the keys that no state knows of.
+    Strays,
     /// An operator asks for a rotation.
     Ask,
     /// The configuration changes.
@@ -297,6 +299,7 @@ impl World {
             Happening::Shown { token, verifier } => self.show(token, verifier),
             Happening::Forgotten { key } => self.check_forgotten(key),
             Happening::Operator => self.operate(),
+            Happening::Strays => self.destroy_strays(),
             Happening::Ask => self.ask(),
             Happening::Reconfigure => self.reconfigure(),
         }
