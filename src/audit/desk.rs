@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -30,8 +31,12 @@ pub enum Message {
 /// Records in one group, at most: bounds the memory and how long the first one waits.
 const GROUP_MAX: usize = 4_096;
 
-/// How long records that nobody waits for are gathered.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long the thread rests while it gathers records that nobody waits for: the queue must hold what comes
+/// in that time.
+const REST: Duration = Duration::from_millis(5);
+
+/// How often it rests before it writes them: 100 ms.
+const RESTS: u32 = 20;
 
 /// What the thread owns.
 #[derive(Debug)]
@@ -61,10 +66,12 @@ impl Desk {
         while let Ok(first) = self.messages.recv() {
             let mut next = Some(first);
             let mut other = None;
-            let deadline = self.clock.monotonic() + GATHER;
+            let mut is_unhurried = true;
+            let mut rests = RESTS;
             while let Some(message) = next.take() {
                 match message {
                     Message::Append(draft, reply) => {
+                        is_unhurried &= reply.is_none();
                         drafts.push(draft);
                         replies.push(reply);
                     }
@@ -74,7 +81,7 @@ impl Desk {
                     }
                 }
                 if drafts.len() < GROUP_MAX {
-                    next = self.next(replies.iter().all(Option::is_none), deadline);
+                    next = self.next(is_unhurried, &mut rests);
                 }
             }
             self.flush(&mut drafts, &mut replies);
@@ -94,14 +101,18 @@ impl Desk {
     }
 
     /// The next message of the group, or `None` if the group is to be written now.
-    fn next(&self, is_unhurried: bool, deadline: Duration) -> Option<Message> {
-        match self.messages.try_recv() {
-            Ok(message) => Some(message),
-            Err(TryRecvError::Empty) if is_unhurried => {
-                let left = deadline.checked_sub(self.clock.monotonic())?;
-                self.messages.recv_timeout(left).ok()
+    fn next(&self, is_unhurried: bool, rests: &mut u32) -> Option<Message> {
+        loop {
+            match self.messages.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Empty) if is_unhurried && *rests > 0 => {
+                    *rests -= 1;
+                    // Not on the queue, where every record would wake the thread: that is dearer than the
+                    // record. Who waits for an answer wakes it; see `Audit::send`.
+                    thread::park_timeout(REST);
+                }
+                Err(_) => return None,
             }
-            Err(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -34,6 +34,8 @@ struct Inner {
     within: Duration,
     /// The last write failed: nobody is told "written" on trust until one has succeeded.
     is_impaired: Arc<AtomicBool>,
+    /// The writer, to be woken while it gathers records that nobody waits for.
+    writer: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -70,8 +72,10 @@ impl Audit {
         let is_impaired = Arc::new(AtomicBool::new(false));
         let desk = Desk::new(writer, messages, clock.clone(), is_impaired.clone());
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || desk.run());
-        let thread = Mutex::new(Some(thread.map_err(AuditError::io("starting the writer"))?));
-        let inner = Inner { queue, clock, signatures, within, is_impaired, thread };
+        let thread = thread.map_err(AuditError::io("starting the writer"))?;
+        let writer = thread.thread().clone();
+        let thread = Mutex::new(Some(thread));
+        let inner = Inner { queue, clock, signatures, within, is_impaired, writer, thread };
         Ok((Self { inner: Arc::new(inner) }, opened))
     }
 
@@ -108,7 +112,7 @@ impl Audit {
     /// As for [`Audit::append`].
     pub async fn rotate(&self) -> Result<(), AuditError> {
         let (reply, answer) = oneshot::channel();
-        self.inner.queue.try_send(Message::Rotate(reply)).map_err(refused)?;
+        self.inner.hand_over(Message::Rotate(reply)).map_err(refused)?;
         wait(answer, self.inner.within).await.map(|_| ())
     }
 
@@ -122,7 +126,7 @@ impl Audit {
         let (reply, mut answer) = oneshot::channel();
         let mut message = Message::Close(reply);
         let mut patience = self.inner.within.as_millis() / PAUSE.as_millis();
-        while let Err(error) = self.inner.queue.try_send(message) {
+        while let Err(error) = self.inner.hand_over(message) {
             message = match error {
                 TrySendError::Full(message) if patience > 0 => message,
                 error => return Err(refused(error)),
@@ -156,8 +160,21 @@ impl Audit {
         }
         let draft = Draft::new(self.inner.clock.now(), event)?;
         let (reply, answer) = waits.then(oneshot::channel).unzip();
-        self.inner.queue.try_send(Message::Append(draft, reply)).map_err(refused)?;
+        self.inner.hand_over(Message::Append(draft, reply)).map_err(refused)?;
         Ok(answer)
+    }
+}
+
+impl Inner {
+    /// Puts a message into the queue, and wakes the writer unless nobody waits for the message.
+    fn hand_over(&self, message: Message) -> Result<(), TrySendError<Message>> {
+        let is_unhurried = matches!(message, Message::Append(_, None));
+        let sent = self.queue.try_send(message);
+        // Only under `Signatures::Async` does it rest anywhere but on the queue.
+        if self.signatures == Signatures::Async && (!is_unhurried || sent.is_err()) {
+            self.writer.unpark();
+        }
+        sent
     }
 }
 

@@ -1,6 +1,8 @@
 //! The text of a configuration as a tree with places: from a place to its line and its dotted key, and
 //! from the tree to its mirror with every fault that serde finds, not only the first.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
@@ -19,6 +21,8 @@ pub(super) struct Document<'t> {
     origin: &'t str,
     text: &'t str,
     root: Spanned<DeTable<'t>>,
+    /// The dotted key of every place, made at the first question: thousands of issuers ask one each.
+    keys: OnceCell<HashMap<Place, String>>,
 }
 
 /// What serde found wrong with a value or key, which has been taken out of the tree to find the next.
@@ -36,7 +40,7 @@ impl<'t> Document<'t> {
     /// Parses `text`, which is called `origin` in faults.
     pub(super) fn parse(text: &'t str, origin: &'t str) -> Result<Self, Vec<Fault>> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let document = Self { origin, text, root };
+        let document = Self { origin, text, root, keys: OnceCell::new() };
         if errors.is_empty() {
             return Ok(document);
         }
@@ -81,14 +85,12 @@ impl<'t> Document<'t> {
 
     /// The dotted key of what is at `place`; empty if nothing is.
     pub(super) fn key(&self, place: &Place) -> String {
-        let Some(mut found) = find_in_table(self.root.get_ref(), place) else { return String::new() };
-        // A list of tables shares its place with its first table, and it is the tables that have faults.
-        if let DeValue::Array(items) = found.value
-            && items.first().is_some_and(|first| first.span() == *place)
-        {
-            found.steps.push(Step::Index(0));
-        }
-        found.path()
+        let keys = self.keys.get_or_init(|| {
+            let mut keys = HashMap::new();
+            index_table(self.root.get_ref(), &mut Vec::new(), &mut keys);
+            keys
+        });
+        keys.get(place).cloned().unwrap_or_default()
     }
 
     /// Reads the mirror, leaving out what does not fit and saying why.
@@ -237,6 +239,39 @@ fn find<'d, 't>(value: &'d Spanned<DeValue<'t>>, place: &Place) -> Option<Found<
 
 fn here<'d, 't>(value: &'d Spanned<DeValue<'t>>) -> Found<'d, 't> {
     Found { value: value.get_ref(), steps: Vec::new() }
+}
+
+/// Notes the dotted key of every key and value in `table`, which `steps` lead to; the outermost, if several
+/// share a place.
+fn index_table<'d>(table: &'d DeTable<'_>, steps: &mut Vec<Step<'d>>, keys: &mut HashMap<Place, String>) {
+    for (key, value) in table {
+        steps.push(Step::Key(key.get_ref()));
+        keys.entry(key.span()).or_insert_with(|| path(steps));
+        index(value, steps, keys);
+        steps.pop();
+    }
+}
+
+fn index<'d>(value: &'d Spanned<DeValue<'_>>, steps: &mut Vec<Step<'d>>, keys: &mut HashMap<Place, String>) {
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            keys.entry(value.span()).or_insert_with(|| path(steps));
+            index_table(table, steps, keys);
+        }
+        DeValue::Array(items) => {
+            // A list of tables shares its place with its first table, and it is the tables that have faults.
+            let is_shared = items.first().is_some_and(|first| first.span() == value.span());
+            if !is_shared {
+                keys.entry(value.span()).or_insert_with(|| path(steps));
+            }
+            for (at, item) in items.iter().enumerate() {
+                steps.push(Step::Index(at));
+                index(item, steps, keys);
+                steps.pop();
+            }
+        }
+        _ => drop(keys.entry(value.span()).or_insert_with(|| path(steps))),
+    }
 }
 
 /// Takes out what [`find_in_table`] finds.

@@ -122,27 +122,25 @@ impl Jwks {
 
     fn jwk_set(&self, served: &Served, headers: &HeaderMap) -> Answer {
         let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|known| matches_etag(known, &served.etag));
-        let mut answer = if is_known {
-            let mut answer = Response::new(Full::default());
+        let mut answer = Response::new(if is_known { Full::default() } else { Full::new(served.body.clone()) });
+        *answer.headers_mut() = served.head.get_or_init(|| head_of(served)).clone();
+        if is_known {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
-            *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
-            answer
-        } else {
-            document(served.body.clone(), media_type(headers))
-        };
-        let head = answer.headers_mut();
-        head.insert(ETAG, served.etag.clone());
-        head.insert(CACHE_CONTROL, served.cache_control_at(self.0.clock.now()));
-        head.insert(JWK_SET_VERSION, served.version_header.clone());
-        head.insert(VARY, HeaderValue::from_static("accept"));
-        open_to_all(head);
+            answer.headers_mut().remove(CONTENT_TYPE);
+        } else if chosen(headers.get_all(ACCEPT)) == Form::Json {
+            answer.headers_mut().insert(CONTENT_TYPE, JSON);
+        }
+        if let Some(shorter) = served.shorter_cache_control(self.0.clock.now()) {
+            answer.headers_mut().insert(CACHE_CONTROL, shorter);
+        }
         answer
     }
 
     fn openid_configuration(&self, served: &Served, body: &Bytes) -> Answer {
         let mut answer = document(body.clone(), JSON);
         let head = answer.headers_mut();
-        head.insert(CACHE_CONTROL, served.cache_control_at(self.0.clock.now()));
+        let shorter = served.shorter_cache_control(self.0.clock.now());
+        head.insert(CACHE_CONTROL, shorter.unwrap_or_else(|| served.cache_control.clone()));
         open_to_all(head);
         answer
     }
@@ -219,6 +217,7 @@ const NOTHING: &str = "no document has this path";
 /// Room for every header of an answer, and for those that hyper adds.
 const HEADERS: usize = 16;
 
+const JWK_SET_JSON: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
 
@@ -230,9 +229,21 @@ fn document(body: Bytes, media_type: HeaderValue) -> Answer {
     answer
 }
 
+/// The usual head of an answer with the newest set.
+fn head_of(served: &Served) -> HeaderMap {
+    let mut head = HeaderMap::with_capacity(HEADERS);
+    head.insert(CONTENT_TYPE, JWK_SET_JSON);
+    head.insert(ETAG, served.etag.clone());
+    head.insert(CACHE_CONTROL, served.cache_control.clone());
+    head.insert(JWK_SET_VERSION, served.version_header.clone());
+    head.insert(VARY, HeaderValue::from_static("accept"));
+    open_to_all(&mut head);
+    head
+}
+
 fn media_type(headers: &HeaderMap) -> HeaderValue {
     match chosen(headers.get_all(ACCEPT)) {
-        Form::JwkSet => HeaderValue::from_static("application/jwk-set+json"),
+        Form::JwkSet => JWK_SET_JSON,
         Form::Json => JSON,
     }
 }

@@ -4,11 +4,10 @@
 
 mod error;
 mod request;
+mod token_name;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 use crate::access::claims::{Bounds, OurClaims, check_assembled, compose};
 use crate::audit::{Audit, Digest, Event, Outcome};
@@ -32,7 +31,6 @@ pub struct Signer {
     /// Where signatures are recorded; `None` if the operator switched that off.
     audit: Option<Audit>,
     clock: Arc<dyn Clock>,
-    random: SystemRandom,
 }
 
 /// A version was chosen; it is looked at again once the backend has answered.
@@ -52,7 +50,7 @@ impl Signer {
         audit: Option<Audit>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { places, backends, audit, clock, random: SystemRandom::new() }
+        Self { places, backends, audit, clock }
     }
 
     /// The version that signs now.
@@ -91,7 +89,7 @@ impl Signer {
             return Err(crate::access::claims::ClaimsError::NoLifetime.into());
         }
         let exp = now + ttl;
-        let jti = self.token_name()?;
+        let jti = token_name::new()?;
         let payload = {
             let state = place.state();
             compose(OurClaims { iss_json: &state.iss_json, iat: now, exp, jti: &jti }, request.claims)?
@@ -184,7 +182,9 @@ impl Signer {
 
     /// Refuses to sign on while a decision has been pending for longer than the drain allows for.
     fn check_fresh(&self, chosen: &Chosen<'_>) -> Result<(), SignError> {
-        let stale = chosen.place.pending_for(self.clock.monotonic()) > chosen.ring.stale_after;
+        // Nearly always nothing is pending, and then no clock is read.
+        let stale =
+            chosen.place.is_pending() && chosen.place.pending_for(self.clock.monotonic()) > chosen.ring.stale_after;
         if stale { Err(SignError::Stale) } else { Ok(()) }
     }
 
@@ -221,13 +221,6 @@ impl Signer {
         };
         audit.append(signed).await?;
         self.check_unrevoked(chosen)
-    }
-
-    /// 128 random bits.
-    fn token_name(&self) -> Result<String, SignError> {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes).map_err(|_| SignError::NoRandomness)?;
-        Ok(base64url::encode(&bytes))
     }
 }
 

@@ -142,6 +142,12 @@ impl Place {
         self.pending_since.store(0, Ordering::SeqCst);
     }
 
+    /// Whether a commit is under way that readers don't see.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.pending_since.load(Ordering::SeqCst) != 0
+    }
+
     /// How long a commit has been under way that readers don't see.
     #[must_use]
     pub fn pending_for(&self, monotonic: Duration) -> Duration {

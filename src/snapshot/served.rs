@@ -1,8 +1,10 @@
 //! A JWK Set as ready bytes.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use crate::ids::JwkSetVersion;
 use crate::jose::base64url;
@@ -24,6 +26,8 @@ pub struct Served {
     pub version_header: HeaderValue,
     /// `Cache-Control` while no removal is near.
     pub cache_control: HeaderValue,
+    /// The head of answers with this set; the listener fills it in, for copies are cheaper than new ones.
+    pub head: OnceLock<HeaderMap>,
     /// The discovery document, if it is wanted.
     pub openid_configuration: Option<Bytes>,
     max_age: Span,
@@ -47,6 +51,7 @@ impl Served {
             etag: header(&etag),
             version_header: HeaderValue::from(version.get()),
             cache_control: cache_control(settings.jwks_max_age),
+            head: OnceLock::new(),
             openid_configuration: settings.openid_configuration.then(|| discovery(settings, state)),
             body: Bytes::from(body),
             max_age: settings.jwks_max_age,
@@ -54,17 +59,13 @@ impl Served {
         })
     }
 
-    /// `Cache-Control` at `now`: shorter as a planned removal comes near, so that caches drop the key
-    /// soon after it; never under a tenth of the usual, so that they don't all come at once.
+    /// `Cache-Control` at `now`, if it is not the usual: shorter as a planned removal comes near, so that
+    /// caches drop the key soon after it; never under a tenth of the usual, so that they don't all come at once.
     #[must_use]
-    pub fn cache_control_at(&self, now: Timestamp) -> HeaderValue {
-        match self.removal_at {
-            Some(removal_at) if removal_at < now + self.max_age => {
-                let least = Span::from_secs((self.max_age.as_secs() / 10).max(1));
-                cache_control(removal_at.since(now).max(least))
-            }
-            _ => self.cache_control.clone(),
-        }
+    pub fn shorter_cache_control(&self, now: Timestamp) -> Option<HeaderValue> {
+        let removal_at = self.removal_at.filter(|removal_at| *removal_at < now + self.max_age)?;
+        let least = Span::from_secs((self.max_age.as_secs() / 10).max(1));
+        Some(cache_control(removal_at.since(now).max(least)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The issuers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -40,14 +40,14 @@ pub(super) fn issuers(tables: Named<IssuerTable>, backends: &Backends, faults: &
         faults.absent(None, "issuers", "missing; add a table [issuers.NAME] with its url, and a ring");
     }
     let mut found = Issuers::new();
-    let mut paths: Vec<(String, IssuerId)> = Vec::new();
+    let mut paths: HashMap<String, IssuerId> = HashMap::new();
     for Entry { name, place, table } in entries(tables, IssuerId::new, faults) {
         if let Some(url) = &table.url {
             let path = url.get_ref().0.path();
-            if let Some((_, other)) = paths.iter().find(|(theirs, _)| theirs == path) {
+            if let Some(other) = paths.get(path) {
                 faults.at(&url.span(), format!("{}; give each issuer its own path", same_path(path, other)));
             }
-            paths.push((path.to_owned(), name.clone()));
+            paths.entry(path.to_owned()).or_insert_with(|| name.clone());
         }
         let issuer = issuer(table, &place, backends, faults);
         found.insert(name, issuer);

@@ -1,5 +1,7 @@
 //! The endpoints of the signing listener.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use serde::Serialize;
 use tracing::debug;
@@ -8,7 +10,7 @@ use super::{Settings, batch, wanted};
 use crate::clock::Clock;
 use crate::server::api::{self, Moment};
 use crate::server::problem::{Code, Refusal};
-use crate::signer::{Asker, JwtRequest, Signer, Target};
+use crate::signer::{Asker, JwtRequest, SignedJwt, Signer, Target};
 use crate::telemetry::SignMetrics;
 
 /// What every endpoint is given.
@@ -38,7 +40,7 @@ pub struct Call<'a> {
     ),
 )]
 pub async fn jwt(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
-    call.token(text).await.map(|token| json(&token))?
+    call.signed(text).await.map(|signed| token_json(&signed))
 }
 
 /// Signs many sets of claims at once, each answered on its own, in order.
@@ -110,19 +112,18 @@ pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
 impl Call<'_> {
     /// One token for one request.
     pub async fn token(&self, text: &str) -> Result<api::Token, Refusal> {
+        let SignedJwt { token, kid, jti, expires_at } = self.signed(text).await?;
+        Ok(api::Token { token, kid: kid.to_string(), jti, expires_at: Moment(expires_at) })
+    }
+
+    async fn signed(&self, text: &str) -> Result<SignedJwt, Refusal> {
         let signed = self.counted(async {
             let wanted = wanted::Wanted::parse(text)?;
             let request = JwtRequest { claims: &wanted.claims, typ: wanted.typ.as_ref(), ttl: wanted.ttl };
             let signed = self.signer.jwt(self.target, request, self.asker).await;
             signed.map_err(|error| Refusal::of_signer(&error, self.clock.now()))
         });
-        let signed = signed.await?;
-        Ok(api::Token {
-            token: signed.token,
-            kid: signed.kid.to_string(),
-            jti: signed.jti,
-            expires_at: Moment(signed.expires_at),
-        })
+        signed.await
     }
 
     async fn counted<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
@@ -148,4 +149,36 @@ impl Call<'_> {
 fn json<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
     let failed = |error: serde_json::Error| Code::Internal.refusal("the answer can't be written").because(&error);
     serde_json::to_vec(value).map(Bytes::from).map_err(failed)
+}
+
+/// An [`api::Token`] as JSON. None of its texts needs escaping, so none is searched for what does.
+fn token_json(SignedJwt { token, kid, jti, expires_at }: &SignedJwt) -> Bytes {
+    let kid = kid.as_str();
+    let mut text = String::with_capacity(token.len() + kid.len() + jti.len() + 80);
+    for part in ["{\"token\":\"", token, "\",\"kid\":\"", kid, "\",\"jti\":\"", jti, "\",\"expires_at\":\""] {
+        text.push_str(part);
+    }
+    // Writing to a String can't fail.
+    let _ = write!(text, "{expires_at}\"}}");
+    Bytes::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::time::Timestamp;
+
+    #[test]
+    fn a_token_is_written_as_the_api_says() {
+        let kid: crate::ids::Kid = crate::ids::Kid::new("a.~-_/+:b").unwrap();
+        let signed = SignedJwt {
+            token: "aa.bb.c-_".to_owned(),
+            kid: kid.clone(),
+            jti: "j_-".to_owned(),
+            expires_at: Timestamp::from_second(1_800_000_000),
+        };
+        let SignedJwt { token, kid: _, jti, expires_at } = signed.clone();
+        let token = api::Token { token, kid: kid.to_string(), jti, expires_at: Moment(expires_at) };
+        assert_eq!(token_json(&signed), serde_json::to_vec(&token).unwrap());
+    }
 }
