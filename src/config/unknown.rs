@@ -29,17 +29,14 @@ fn is_home(home: &str, table: &str) -> bool {
 }
 
 /// Keys of releases to come, and of others' habits.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 3] = [
     ("tls", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
     ("cert", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
-    ("module", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-    ("token", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-    ("pin", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
     ("spiffe", "callers are recognised by uid, gid, token_sha256 or loopback in this release"),
 ];
 
 /// Keys that are often written one table too high or too low.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 19] = [
     ("url", "in [issuers.NAME]"),
     ("jwks_max_age", "in [issuers.NAME]"),
     ("verifiers", "in [issuers.NAME]"),
@@ -54,6 +51,9 @@ const HOMES: [(&str, &str); 16] = [
     ("drain", "in [issuers.NAME.rings.RING]"),
     ("token_lifetime_max", "in [issuers.NAME.rings.RING]"),
     ("sign_deadline", "in [backends.NAME]"),
+    ("module", "in [backends.NAME]"),
+    ("token", "in [backends.NAME]"),
+    ("pin", "in [backends.NAME]"),
     ("allow_software_keys", "at the top of the file, above the first table"),
     ("installation", "at the top of the file, above the first table"),
 ];
