@@ -5,6 +5,8 @@
 
 pub mod guarded;
 pub mod metrics;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod software;
 
 use std::fmt::{self, Debug};

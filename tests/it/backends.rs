@@ -14,6 +14,8 @@ use jwksd::jose::verify::Verifier;
 use crate::support::fake_backend::FakeBackend;
 
 mod guarded;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod software;
 
 /// Holds an empty `backend` of installation [`INSTALLATION`] to the contract, with every spec that it supports.

@@ -7,5 +7,7 @@ pub mod fake_backend;
 pub mod fake_publisher;
 pub mod http;
 pub mod memory_store;
+#[cfg(feature = "pkcs11")]
+pub mod tokens;
 pub mod traffic;
 pub mod witness;

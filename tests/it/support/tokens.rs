@@ -1,0 +1,123 @@
+//! Soft tokens: each test gets one of its own, in a directory of its own. SoftHSM 2.6 can lose a whole token to a
+//! SIGKILL, and no test may suffer from what another did to its token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use jwksd::backend::pkcs11::{Pin, Settings, TokenChoice};
+use tempfile::TempDir;
+
+/// A token with a PIN, and how to reach it.
+pub struct SoftToken {
+    pub dir: TempDir,
+    pub module: PathBuf,
+    pub module_args: Option<String>,
+    pub label: String,
+    /// What a process that loads the module must have in its environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl SoftToken {
+    /// SoftHSM 2, with the token [`LABEL`].
+    pub fn softhsm() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = dir.path().join("tokens");
+        fs::create_dir(&tokens).unwrap();
+        let conf = dir.path().join("softhsm2.conf");
+        let text =
+            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+        fs::write(&conf, text).unwrap();
+        let env = vec![("SOFTHSM2_CONF".to_owned(), conf.display().to_string())];
+        let args = ["--init-token", "--free", "--label", LABEL, "--so-pin", "12345678", "--pin", PIN];
+        run(Command::new("softhsm2-util").args(args).envs(env.clone()));
+        Self { dir, module: library(&["softhsm/libsofthsm2.so"]), module_args: None, label: LABEL.to_owned(), env }
+    }
+
+    /// The soft token of NSS.
+    pub fn nss() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let pin = dir.path().join("pin");
+        fs::write(&pin, PIN).unwrap();
+        run(Command::new("certutil").arg("-N").arg("-d").arg(db(dir.path())).arg("-f").arg(pin));
+        let args = format!("configdir='{}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=", db(dir.path()));
+        Self {
+            module: library(&["nss/libsoftokn3.so", "libsoftokn3.so"]),
+            module_args: Some(args),
+            label: "NSS Certificate DB".to_owned(),
+            dir,
+            env: vec![],
+        }
+    }
+
+    /// How the token is opened for [`INSTALLATION`].
+    pub fn settings(&self) -> Settings {
+        Settings {
+            module: self.module.clone(),
+            module_args: self.module_args.clone(),
+            token: TokenChoice::Label(self.label.clone()),
+            installation: INSTALLATION.to_owned(),
+            workers: 2,
+            threads: 2,
+        }
+    }
+
+    /// Runs the ignored test `name` of this binary in a process that finds the token, and fails as it does.
+    ///
+    /// A module lives as long as its process and is told its token by the environment; so every token needs a
+    /// process of its own.
+    pub fn in_child(&self, name: &str) {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]).envs(self.env.clone());
+        let settings = serde_json::to_string(&self.settings()).unwrap();
+        child.env(SETTINGS, settings).env(HOME, self.dir.path());
+        let output = child.stdin(Stdio::null()).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && text.contains("1 passed"), "{name} in a process of its own:\n{text}");
+    }
+
+    /// What pkcs11-tool prints of the token.
+    pub fn pkcs11_tool(&self, args: &[&str]) -> String {
+        let mut tool = Command::new("pkcs11-tool");
+        tool.arg("--module").arg(&self.module).args(["--token-label", &self.label, "--login", "--pin", PIN]);
+        run(tool.args(args).envs(self.env.clone()))
+    }
+}
+
+/// In the process that [`SoftToken::in_child`] started: how to open the token, and its directory.
+#[expect(clippy::disallowed_methods, reason = "a test hands its child the token by the environment")]
+pub fn given() -> (Settings, Pin, PathBuf) {
+    let settings = std::env::var(SETTINGS).expect("run by SoftToken::in_child");
+    (serde_json::from_str(&settings).unwrap(), pin(), std::env::var(HOME).unwrap().into())
+}
+
+pub fn pin() -> Pin {
+    Pin::new(PIN.as_bytes()).unwrap()
+}
+
+fn db(dir: &Path) -> String {
+    format!("sql:{}", dir.display())
+}
+
+/// A module under one of the directories in which Debian has them.
+fn library(names: &[&str]) -> PathBuf {
+    let roots = ["/usr/lib".into(), format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH)];
+    let places = roots.iter().flat_map(|root| names.iter().map(move |name| Path::new(root).join(name)));
+    places.into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("{names:?} is missing; run ./test"))
+}
+
+/// Runs a command that must succeed; returns what it prints.
+fn run(command: &mut Command) -> String {
+    let output =
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}; run ./test"));
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out
+}
+
+pub const LABEL: &str = "jwksd";
+pub const PIN: &str = "246813";
+pub const INSTALLATION: &str = "it";
+
+const SETTINGS: &str = "JWKSD_TEST_TOKEN";
+const HOME: &str = "JWKSD_TEST_TOKEN_DIR";
