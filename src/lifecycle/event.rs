@@ -8,7 +8,7 @@ use crate::ids::{BackendId, Handle, JwkSetVersion, Kid, RingName, VersionId};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::Jwk;
 
-use super::time::Timestamp;
+use super::time::{ClockSetting, Timestamp};
 
 /// Why something happens to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,6 +153,11 @@ pub enum Fact {
         /// Which key.
         kid: Kid,
     },
+    /// The machine's clock was set, or the machine was started: from here on moments are told by this setting.
+    ClockSet {
+        /// The setting.
+        setting: ClockSetting,
+    },
 }
 
 impl Fact {
@@ -172,6 +177,7 @@ impl Fact {
             Self::Requested { .. } => "requested",
             Self::Imported { .. } => "imported",
             Self::ImportWithdrawn { .. } => "import_withdrawn",
+            Self::ClockSet { .. } => "clock_set",
         }
     }
 }

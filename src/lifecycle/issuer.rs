@@ -9,7 +9,7 @@ use super::event::{Event, Fact, IllegalTransition, Succession};
 use super::key_ring::KeyRing;
 use super::policy::{IssuerPolicy, RingPolicy};
 use super::state::{Imported, Withdrawn};
-use super::time::Timestamp;
+use super::time::{ClockSetting, Timestamp};
 
 /// The fields of an [`Issuer`], for readers and for the store's codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct IssuerState {
     pub rings: BTreeMap<RingName, KeyRing>,
     /// Its foreign, verify-only keys, oldest first.
     pub imported: Vec<Imported>,
+    /// By which setting of the machine's clock its moments are told, if that is known.
+    pub clock: Option<ClockSetting>,
 }
 
 /// An observed publication.
@@ -53,6 +55,7 @@ impl Issuer {
             known_to_verifiers,
             rings: BTreeMap::new(),
             imported: Vec::new(),
+            clock: None,
         })
     }
 
@@ -240,12 +243,29 @@ impl Issuer {
                 key.withdrawn = Some(Withdrawn { at, listed_until: next_set });
                 true
             }
+            Fact::ClockSet { setting } => {
+                self.clock_set(policy, *setting);
+                false
+            }
         };
         if set_changes {
             self.0.jwk_set_version = next_set;
             self.0.known_to_verifiers |= may_be_out_unseen;
         }
         Ok(())
+    }
+
+    /// What is ahead keeps its distance. What lies behind stays as it was told, and so does what an operator has
+    /// named by date.
+    fn clock_set(&mut self, policy: &IssuerPolicy, setting: ClockSetting) {
+        let known = self.0.clock.replace(setting);
+        let ahead = known.and_then(|known| setting.ahead_of(known)).unwrap_or(0);
+        if ahead != 0 {
+            self.0.published.iter_mut().for_each(|published| published.at = published.at.shifted(ahead));
+            for (name, ring) in &mut self.0.rings {
+                ring.clock_set(policy.rings.get(name).map(|ring| &ring.policy), ahead);
+            }
+        }
     }
 
     fn ring_mut<'a>(

@@ -26,7 +26,7 @@ use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
 use crate::lifecycle::time::{Span, Timestamp};
 use crate::publish::{Publication, PublishError, Publisher};
-use crate::snapshot::{Place, Places};
+use crate::snapshot::{Place, Places, Snapshot};
 use crate::store::Committed;
 use crate::telemetry::{Metrics, chain};
 
@@ -129,8 +129,15 @@ impl Rotator {
     pub async fn plan(&self, issuer: &IssuerId) -> Result<Plan, TickError> {
         let (place, desk) = self.desk(issuer)?;
         let desk = desk.lock().await;
-        let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
-        Ok(place.state().issuer().plan(&place.settings.policy, outlook))
+        let state = Arc::clone(&place.state());
+        let outlook = Outlook { now: self.now_of(&state), deferred: &desk.deferred };
+        Ok(state.issuer().plan(&place.settings.policy, outlook))
+    }
+
+    /// Now, as the moments of `state` are told.
+    #[must_use]
+    pub fn now_of(&self, state: &Snapshot) -> Timestamp {
+        self.clock.now_by(state.issuer().state().clock)
     }
 
     /// Records a fact that came from outside, and publishes what follows from it at once.
@@ -152,8 +159,10 @@ impl Rotator {
 
     /// Shows dashboards every issuer as it is now: a standby becomes ready without anything being due.
     pub fn show_gauges(&self) {
-        let now = self.clock.now();
-        self.places.iter().for_each(|(issuer, place)| self.gauges.show(issuer, place, now));
+        self.places.iter().for_each(|(issuer, place)| {
+            let now = self.now_of(&place.state());
+            self.gauges.show(issuer, place, now);
+        });
         self.metrics.rotator.clock_jump.set(self.clock.jump());
     }
 
@@ -165,12 +174,7 @@ impl Rotator {
         let (place, desk) = self.desk(issuer)?;
         self.metrics.rotator.ticks.inc();
         for _ in 0..ACTIONS_PER_TICK {
-            {
-                let _desk = desk.lock().await;
-                let refreshed = self.committer.refresh(place).await;
-                refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
-                place.commit_settled();
-            }
+            self.look(issuer, place, desk).await?;
             // A publisher that is away holds up the next version's propagation, and nothing else.
             let published = self.publish(place, desk).await;
             let plan = self.plan(issuer).await?;
@@ -179,7 +183,25 @@ impl Rotator {
                 Some(due) => self.act(issuer, place, desk, due).await?,
             }
         }
-        Ok(Some(self.clock.now()))
+        Ok(Some(self.now_of(&place.state())))
+    }
+
+    /// Looks at what is stored, and has it told by the machine's clock as that is set now: so no wait is shortened
+    /// by a clock that was set, not even if it was set while nobody ran.
+    async fn look(&self, issuer: &IssuerId, place: &Place, desk: &Mutex<Desk>) -> Result<(), TickError> {
+        let mut desk = desk.lock().await;
+        let refreshed = self.committer.refresh(place).await;
+        refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
+        place.commit_settled();
+        let known = place.state().issuer().state().clock;
+        if let Some(setting) = self.clock.setting_unlike(known) {
+            if let Some(seconds) = known.and_then(|known| setting.ahead_of(known)) {
+                warn!(issuer = %issuer, reason = %format_args!("set ahead by {seconds} s"), "machine's clock was set; what is planned moves with it");
+            }
+            self.commit(place, Fact::ClockSet { setting }, &Cause::default()).await?;
+            desk.deferred.clear();
+        }
+        Ok(())
     }
 
     async fn act(&self, issuer: &IssuerId, place: &Place, desk: &Mutex<Desk>, due: Due) -> Result<(), TickError> {
@@ -191,7 +213,8 @@ impl Rotator {
             }
             Action::DestroyPrivate { ring, version } => {
                 let state = place.state().issuer().clone();
-                self.effector.destroy(&state, ring, *version, self.clock.now()).await
+                let now = self.now_of(&place.state());
+                self.effector.destroy(&state, ring, *version, now).await
             }
             Action::Activate { ring, version } => {
                 let state = place.state().issuer().clone();
@@ -216,7 +239,7 @@ impl Rotator {
                     issuer = %issuer, action = name(&action), error = %chain(&error), retry_in = %wait,
                     "action failed and will be tried again"
                 );
-                desk.deferred.insert(action, self.clock.now() + wait);
+                desk.deferred.insert(action, self.now_of(&place.state()) + wait);
                 Ok(())
             }
         }
@@ -227,7 +250,7 @@ impl Rotator {
         // Marked before it is dated: what readers do meanwhile is covered by the drain.
         let is_first = place.commit_pending(self.clock.monotonic());
         let name = fact.name();
-        let event = Event { at: self.clock.now(), fact };
+        let event = Event { at: self.now_of(&place.state()), fact };
         let result = self.committer.commit(place, &event, cause).await;
         self.metrics.store.commit(result.is_ok()).inc();
         match result {

@@ -26,13 +26,17 @@ const NAP_MAX: Duration = Duration::from_secs(30);
 pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     let mut agenda = Agenda::default();
-    let now = rotator.clock.now();
-    rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
+    let mut clock = None;
     let mut under_way: HashSet<IssuerId> = HashSet::new();
     let mut failures: HashMap<IssuerId, u32> = HashMap::new();
     let mut ticks: JoinSet<Ticked> = JoinSet::new();
     loop {
         let now = rotator.clock.now();
+        // Everybody is looked at in the beginning, and when the clock was set: all their moments are to be told anew.
+        if let Some(setting) = rotator.clock.setting_unlike(clock) {
+            clock = Some(setting);
+            rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
+        }
         let mut held_back = Vec::new();
         while ticks.len() < TICKS_AT_ONCE
             && let Some(issuer) = agenda.take_due(now)

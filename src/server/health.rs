@@ -18,7 +18,6 @@ use super::http::{Answer, JSON, NO_STORE};
 use super::problem::{Code, Refusal};
 use crate::audit::Audit;
 use crate::ids::{IssuerId, RingName};
-use crate::lifecycle::time::Span;
 use crate::rotator::Rotator;
 use crate::snapshot::Place;
 use crate::telemetry::Metrics;
@@ -29,17 +28,14 @@ pub struct Health {
     rotator: Arc<Rotator>,
     audit: Audit,
     metrics: Arc<Metrics>,
-    /// A wall clock that jumped further than this is not to be trusted with `iat` and `exp`.
-    clock_jump_max: Span,
     is_draining: AtomicBool,
 }
 
 impl Health {
-    /// The health of the daemon around `rotator` and `audit`. `clock_jump_max`: how far the wall clock may jump
-    /// before the daemon calls itself not ready; the skew that the configuration allows for.
+    /// The health of the daemon around `rotator` and `audit`.
     #[must_use]
-    pub fn new(rotator: Arc<Rotator>, audit: Audit, metrics: Arc<Metrics>, clock_jump_max: Span) -> Self {
-        Self { rotator, audit, metrics, clock_jump_max, is_draining: AtomicBool::new(false) }
+    pub fn new(rotator: Arc<Rotator>, audit: Audit, metrics: Arc<Metrics>) -> Self {
+        Self { rotator, audit, metrics, is_draining: AtomicBool::new(false) }
     }
 
     /// From now on the daemon is not ready, so that balancers turn away. Call this some time before the
@@ -77,18 +73,14 @@ impl Health {
         if self.audit.is_impaired() {
             reasons.push("the last write to the audit log failed".to_owned());
         }
-        let jump = self.rotator.clock.jump();
-        if jump.unsigned_abs() > self.clock_jump_max.as_secs() {
-            reasons.push(format!("the wall clock has jumped by {jump} s since the start"));
-        }
         reasons
     }
 
     /// Whether the set is served, and each ring either signs or is to sign at a moment that is still ahead.
     fn waits_for_verifiers(&self, place: &Place) -> bool {
-        let now = self.rotator.clock.now();
         let pending = place.pending_for(self.rotator.clock.monotonic());
         let state = place.state();
+        let now = self.rotator.now_of(&state);
         let is_well = |ring: &RingName| {
             state.ring(ring.as_str()).is_some_and(|ring| {
                 let waits = ring.next_may_sign_at.is_some_and(|at| now < at);

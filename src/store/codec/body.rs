@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{Published as Jwk, Text};
-use crate::ids::{BackendId, RingName};
+use crate::ids::{BackendId, BootId, RingName};
 use crate::jose::alg::Algorithm;
 use crate::lifecycle::time::Timestamp;
 
@@ -20,6 +20,14 @@ pub struct Body {
     pub known_to_verifiers: bool,
     pub rings: Vec<Ring>,
     pub imported: Vec<Imported>,
+    pub clock: Option<ClockSetting>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSetting {
+    pub boot: Text<BootId>,
+    pub booted_at: Moment,
 }
 
 #[derive(Serialize, Deserialize)]

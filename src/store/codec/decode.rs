@@ -13,7 +13,7 @@ use crate::lifecycle::promise::Promise;
 use crate::lifecycle::state::{
     Active, Compromised, Deactivated, Destroyed, Imported, Key, Next, PreActive, Private, Reserved, Seen, Withdrawn,
 };
-use crate::lifecycle::time::{Span, Timestamp};
+use crate::lifecycle::time::{ClockSetting, Span, Timestamp};
 
 fn moment(Text(moment): Text<Timestamp>) -> Timestamp {
     moment
@@ -25,7 +25,7 @@ impl body::Body {
     /// # Errors
     /// Says in words what can't be.
     pub fn into_issuer(self, id: IssuerId) -> Result<Issuer, String> {
-        let Self { jwk_set_version, known_to_verifiers, rings, imported, published } = self;
+        let Self { jwk_set_version, known_to_verifiers, rings, imported, published, clock } = self;
         let mut by_name = BTreeMap::new();
         for ring in rings {
             let ring = ring.into_ring()?;
@@ -41,6 +41,7 @@ impl body::Body {
             known_to_verifiers,
             rings: by_name,
             imported: imported.into_iter().map(Into::into).collect(),
+            clock: clock.map(|clock| ClockSetting { boot: clock.boot.0, booted_at: moment(clock.booted_at) }),
         })
     }
 }

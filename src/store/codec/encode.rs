@@ -13,13 +13,21 @@ use crate::lifecycle::state::{
 
 impl From<&IssuerState> for body::Body {
     fn from(state: &IssuerState) -> Self {
-        let IssuerState { id: _in_the_envelope, jwk_set_version, published, known_to_verifiers, rings, imported } =
-            state;
+        let IssuerState {
+            id: _in_the_envelope,
+            jwk_set_version,
+            published,
+            known_to_verifiers,
+            rings,
+            imported,
+            clock,
+        } = state;
         Self {
             jwk_set_version: jwk_set_version.get(),
             known_to_verifiers: *known_to_verifiers,
             rings: rings.values().map(KeyRing::state).map(Into::into).collect(),
             imported: imported.iter().map(Into::into).collect(),
+            clock: clock.map(|clock| body::ClockSetting { boot: Text(clock.boot), booted_at: Text(clock.booted_at) }),
             published: published
                 .map(|Published { version, at }| body::Observed { version: version.get(), at: Text(at) }),
         }
