@@ -182,6 +182,51 @@ impl Fact {
     }
 }
 
+impl Fact {
+    /// The ring that it is about, if it is about one and says so.
+    #[must_use]
+    pub const fn ring(&self) -> Option<&RingName> {
+        match self {
+            Self::RingAdded { ring, .. }
+            | Self::TermsChanged { ring }
+            | Self::Requested { ring }
+            | Self::Reserved { ring, .. }
+            | Self::Generated { ring, .. }
+            | Self::Activated { ring, .. }
+            | Self::PrivateDestroyed { ring, .. }
+            | Self::Withdrawn { ring, .. } => Some(ring),
+            Self::Published { .. }
+            | Self::Compromised { .. }
+            | Self::Imported { .. }
+            | Self::ImportWithdrawn { .. }
+            | Self::ClockSet { .. } => None,
+        }
+    }
+
+    /// The version of that ring.
+    #[must_use]
+    pub const fn version(&self) -> Option<VersionId> {
+        match self {
+            Self::Reserved { version, .. }
+            | Self::Generated { version, .. }
+            | Self::Activated { version, .. }
+            | Self::PrivateDestroyed { version, .. }
+            | Self::Withdrawn { version, .. } => Some(*version),
+            _ => None,
+        }
+    }
+
+    /// The key that it is about, if it names one.
+    #[must_use]
+    pub fn kid(&self) -> Option<&Kid> {
+        match self {
+            Self::Generated { jwk, .. } | Self::Imported { jwk, .. } => Some(jwk.kid()),
+            Self::Compromised { kid, .. } | Self::ImportWithdrawn { kid } => Some(kid),
+            _ => None,
+        }
+    }
+}
+
 /// Why an event can't have happened to this state: the state stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IllegalTransition {

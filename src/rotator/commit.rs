@@ -140,7 +140,7 @@ impl Committer {
                     let done = Record::Committed { issuer, revision, commit_id, hash };
                     if let Err(error) = self.audit.append(done).await {
                         // The store has it: the next start resolves the dangling intent by reading the store.
-                        error!(issuer = %next.id(), revision = %revision, error = %error, "commit could not be recorded as done");
+                        error!(issuer = %next.id(), revision = revision.get(), error = %error, "commit could not be recorded as done");
                     }
                     failpoint("commit.recorded");
                     place.swap(committed.clone());
@@ -149,7 +149,7 @@ impl Committer {
                 None => {
                     let abandoned = Record::Abandoned { issuer, revision, commit_id };
                     if let Err(error) = self.audit.append(abandoned).await {
-                        warn!(issuer = %next.id(), revision = %revision, error = %error, "abandoned commit could not be recorded");
+                        warn!(issuer = %next.id(), revision = revision.get(), error = %error, "abandoned commit could not be recorded");
                     }
                     expected = self.refresh(place).await?;
                 }

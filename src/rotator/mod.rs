@@ -11,6 +11,7 @@ mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 use crate::backend::BackendError;
 use crate::clock::SteadyClock;
 use crate::failpoint::failpoint;
-use crate::ids::{IssuerId, JwkSetVersion};
+use crate::ids::{IssuerId, JwkSetVersion, VersionId};
 use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
 use crate::lifecycle::time::{Span, Timestamp};
@@ -64,6 +65,8 @@ pub struct Rotator {
     pub metrics: Arc<Metrics>,
     desks: HashMap<IssuerId, Mutex<Desk>>,
     gauges: Gauges,
+    /// Whether the daemon is about to stop: what is under way is finished, and nothing more begun.
+    stops: AtomicBool,
 }
 
 /// What is remembered of one issuer between ticks. Its lock is held for commits, never for effects.
@@ -119,7 +122,18 @@ impl Rotator {
     ) -> Self {
         let desks = places.iter().map(|(id, _)| (id.clone(), Mutex::default())).collect();
         let gauges = Gauges::new(&places, &metrics);
-        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks, gauges }
+        Self {
+            places,
+            committer,
+            effector,
+            publishers,
+            clock,
+            wakes: Wakes::default(),
+            metrics,
+            desks,
+            gauges,
+            stops: AtomicBool::new(false),
+        }
     }
 
     /// What happens next to `issuer`, and what the rest waits for, as it stands now.
@@ -173,7 +187,10 @@ impl Rotator {
     pub async fn tick(&self, issuer: &IssuerId) -> Result<Option<Timestamp>, TickError> {
         let (place, desk) = self.desk(issuer)?;
         self.metrics.rotator.ticks.inc();
-        for _ in 0..ACTIONS_PER_TICK {
+        for n in 0..ACTIONS_PER_TICK {
+            if n > 0 && self.stops.load(Ordering::Acquire) {
+                break;
+            }
             self.look(issuer, place, desk).await?;
             // A publisher that is away holds up the next version's propagation, and nothing else.
             let published = self.publish(place, desk).await;
@@ -251,12 +268,20 @@ impl Rotator {
         let is_first = place.commit_pending(self.clock.monotonic());
         let name = fact.name();
         let event = Event { at: self.now_of(&place.state()), fact };
+        let before = place.state().revision();
         let result = self.committer.commit(place, &event, cause).await;
         self.metrics.store.commit(result.is_ok()).inc();
         match result {
             Ok(committed) => {
                 place.commit_settled();
-                info!(issuer = %committed.issuer.id(), revision = %committed.revision, action = name, "state committed");
+                // A fact that changes nothing is not committed.
+                if committed.revision > before {
+                    let (fact, issuer) = (&event.fact, committed.issuer.id());
+                    info!(
+                        issuer = %issuer, ring = fact.ring().map(display), version = fact.version().map(VersionId::get),
+                        kid = fact.kid().map(display), revision = committed.revision.get(), action = name, "state committed"
+                    );
+                }
                 Ok(committed)
             }
             Err(source) => {
@@ -300,7 +325,11 @@ impl Rotator {
         for publisher in self.publishers.get(id).into_iter().flatten() {
             let late = |_| Err(PublishError::Unavailable(format!("no answer within {} s", PUBLISH_WITHIN.as_secs())));
             let published = timeout(PUBLISH_WITHIN, publisher.publish(&publication)).await.unwrap_or_else(late);
-            failure = failure.or(published.err());
+            match published {
+                // Committed and handed out meanwhile by another task of ours, which sees to the rest.
+                Err(PublishError::Newer { found, .. }) if found <= place.state().jwk_set_version() => return Ok(()),
+                published => failure = failure.or(published.err()),
+            }
         }
         if let Some(source) = failure {
             return Err(TickError::Publish { issuer: id.clone(), version, source });
@@ -311,7 +340,7 @@ impl Rotator {
             return Ok(());
         }
         failpoint("publish.out");
-        info!(issuer = %id, key_set = %version, "JWK Set published");
+        info!(issuer = %id, key_set = version.get(), "JWK Set published");
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -78,6 +79,7 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
             () = tokio::time::sleep(nap) => {}
         }
     }
+    rotator.stops.store(true, Ordering::Release);
     while ticks.join_next().await.is_some() {}
 }
 

@@ -28,6 +28,8 @@ pub struct Health {
     rotator: Arc<Rotator>,
     audit: Audit,
     metrics: Arc<Metrics>,
+    /// Whether an issuer was published in an earlier run.
+    is_established: bool,
     is_draining: AtomicBool,
 }
 
@@ -35,7 +37,8 @@ impl Health {
     /// The health of the daemon around `rotator` and `audit`.
     #[must_use]
     pub fn new(rotator: Arc<Rotator>, audit: Audit, metrics: Arc<Metrics>) -> Self {
-        Self { rotator, audit, metrics, is_draining: AtomicBool::new(false) }
+        let is_established = rotator.places.iter().any(|(_, place)| was_published(place));
+        Self { rotator, audit, metrics, is_established, is_draining: AtomicBool::new(false) }
     }
 
     /// From now on the daemon is not ready, so that balancers turn away. Call this some time before the
@@ -47,7 +50,8 @@ impl Health {
     /// Whether everything works, with the issuers that `is_shown` lets through.
     ///
     /// `ready` counts the other issuers too, but not rings that only wait until every verifier can know their
-    /// next version: while the daemon is turned away from, no verifier learns of it.
+    /// next version: while the daemon is turned away from, no verifier learns of it. Nor does an issuer count that was
+    /// added to others and was never published: nobody needs it yet, and those must not be turned away from for it.
     #[must_use]
     pub fn readiness(&self, is_shown: impl Fn(&IssuerId) -> bool) -> Readiness {
         let reasons = self.reasons();
@@ -55,7 +59,8 @@ impl Health {
         let mut issuers = Vec::new();
         for (id, place) in self.rotator.places.iter() {
             let issuer = self.issuer(id, place);
-            all_ready &= issuer.ready || self.waits_for_verifiers(place);
+            let is_new = self.is_established && !was_published(place);
+            all_ready &= is_new || issuer.ready || self.waits_for_verifiers(place);
             if is_shown(id) {
                 issuers.push(issuer);
             }
@@ -125,6 +130,10 @@ impl Health {
             _ => None,
         }
     }
+}
+
+fn was_published(place: &Place) -> bool {
+    place.state().issuer().state().published.is_some()
 }
 
 /// The metrics listener: `/livez`, `/readyz` and `/metrics`, for everybody who can connect.

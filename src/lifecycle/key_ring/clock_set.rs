@@ -20,6 +20,9 @@ impl KeyRing {
         for gone in &mut self.0.compromised {
             gone.withdrawal_seen_at.iter_mut().for_each(shift);
         }
+        for gone in &mut self.0.destroyed {
+            gone.withdrawal_seen_at.iter_mut().for_each(shift);
+        }
         let promise = &mut self.0.promise;
         promise.tokens_until.iter_mut().chain(&mut promise.caches_until).for_each(shift);
         if let Some(signer) = &mut self.0.signer {

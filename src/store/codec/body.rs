@@ -20,6 +20,7 @@ pub struct Body {
     pub known_to_verifiers: bool,
     pub rings: Vec<Ring>,
     pub imported: Vec<Imported>,
+    pub history_from: u64,
     pub clock: Option<ClockSetting>,
 }
 
@@ -160,6 +161,7 @@ pub struct Destroyed {
     pub jwk: Jwk,
     pub listed_from: u64,
     pub withdrawn: Withdrawn,
+    pub withdrawal_seen_at: Option<Moment>,
     pub gone_at: Moment,
     pub compromised: Option<String>,
 }
@@ -172,6 +174,7 @@ pub struct Imported {
     pub withdraw_at: Option<Moment>,
     pub listed_from: u64,
     pub withdrawn: Option<Withdrawn>,
+    pub withdrawal_seen_at: Option<Moment>,
     pub compromised: Option<String>,
 }
 

@@ -2,6 +2,9 @@
 
 use jwksd::access::grant::Operation;
 use jwksd::lifecycle::time::Span;
+use std::sync::Arc;
+
+use jwksd::server::health::Health;
 use serde_json::{Value, json};
 
 use super::client::{Client, Reply, ask};
@@ -270,6 +273,10 @@ async fn readiness_names_what_is_missing_and_liveness_depends_on_nothing() {
     for address in [world.monitor, world.admin] {
         assert_eq!(ask(address, "GET", "/livez", None).await.text(), "ok\n");
     }
+    // To a daemon that found others published it is an addition, for which those are not turned away from.
+    let audit = world.rotator.committer.audit.clone();
+    let established = Health::new(Arc::clone(&world.rotator), audit, Arc::default()).readiness(|_| true);
+    assert_eq!((established.ready, established.issuers[1].ready), (true, false));
     world.backend.recover();
     world.rotator.tick(&"new".parse().unwrap()).await.unwrap();
     assert_eq!(ask(world.monitor, "GET", "/readyz", None).await.status, 200);
