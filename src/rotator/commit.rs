@@ -8,7 +8,7 @@ use tracing::{error, warn};
 
 use crate::audit::{Audit, AuditError, Digest, Event as Record};
 use crate::failpoint::failpoint;
-use crate::ids::CommitId;
+use crate::ids::{CommitId, VersionId};
 use crate::lifecycle::event::{Event, IllegalTransition};
 use crate::snapshot::Place;
 use crate::store::{Committed, Replaced, Store, StoreError, codec};
@@ -128,6 +128,9 @@ impl Committer {
                 commit_id,
                 hash,
                 what: event.fact.name().to_owned(),
+                ring: event.fact.ring().cloned(),
+                version: event.fact.version().map(VersionId::get),
+                kid: event.fact.kid().map(ToString::to_string),
                 caller: cause.caller.clone(),
                 request_id: cause.request_id.clone(),
                 reason: cause.reason.clone(),

@@ -75,6 +75,9 @@ async fn a_rotation_happens_once_the_standby_is_ready() {
     let log = get(&world, "/v1/audit?limit=1000").await;
     let intents = log["records"].as_array().unwrap().iter().map(|record| &record["record"]);
     let requested = intents.clone().find(|record| record["what"] == "requested").unwrap();
+    assert_eq!(requested["ring"], "es256");
+    let generated = intents.clone().find(|record| record["what"] == "generated").unwrap();
+    assert_eq!((&generated["version"], generated["kid"].is_string()), (&json!(1), true));
     assert_eq!(requested["reason"], "audit finding 7");
     assert!(requested["caller"].as_str().unwrap().starts_with("tcp:127.0.0.1:"));
     assert_eq!(requested["request_id"].as_str(), early.header("x-request-id"));
