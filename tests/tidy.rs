@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jose", &["ids"]),
     ("lifecycle", &["ids", "jose"]),
     ("access", &["ids", "jose", "lifecycle"]),
-    ("clock", &["lifecycle"]),
+    ("clock", &["ids", "lifecycle"]),
     ("telemetry", &["ids"]),
     ("config", &["access", "ids", "jose", "lifecycle"]),
     ("audit", &["clock", "failpoint", "ids", "jose", "lifecycle"]),
