@@ -41,12 +41,14 @@ impl Gate {
         self.hold("login.lock")
     }
 
-    /// Opens the token as [`Token::open`] does, alone among all processes, and only if no PIN was refused before.
+    /// Loads and initialises the module, finds the token and logs in, with exactly one C_Login; alone among all
+    /// processes, and only if no PIN was refused before.
     ///
     /// A refusal is latched before anybody else gets in; a success takes back the latch of an older PIN. Blocks.
     ///
     /// # Errors
-    /// As [`Token::open`] and [`Latch::check`].
+    /// [`Fault::Pin`] if the PIN was refused, now or before, or must not be tried; [`Fault::Broken`] for whatever else
+    /// is in the way, tokens that are not there (yet) included.
     pub fn open(&self, settings: &Settings, pin: &Pin) -> Result<Token, Fault> {
         let files = |error: io::Error| Fault::Broken(format!("files in {}: {error}", self.dir.display()));
         let _alone = self.login().map_err(files)?;
