@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jose", &["ids"]),
     ("lifecycle", &["ids", "jose"]),
     ("access", &["ids", "jose", "lifecycle"]),
-    ("clock", &["lifecycle"]),
+    ("clock", &["ids", "lifecycle"]),
     ("telemetry", &["ids"]),
     ("tls", &["access", "lifecycle"]),
     ("config", &["access", "ids", "jose", "lifecycle"]),

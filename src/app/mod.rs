@@ -19,6 +19,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::rand;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,9 +29,8 @@ use crate::audit::{Audit, Event, Signatures};
 use crate::backend::metrics::BackendMetrics;
 use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
-use crate::ids::IssuerId;
+use crate::ids::{BootId, IssuerId};
 use crate::lifecycle::adopt::adoptions;
-use crate::lifecycle::policy::SKEW;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
@@ -90,15 +90,14 @@ impl App {
             Committer { store, audit: audit.clone() },
             Effector { installation: config.installation.clone(), backends: backends.clone(), audit: audit.clone() },
             publishers(&config),
-            SteadyClock::new(Arc::clone(&clock)),
+            SteadyClock::new(Arc::clone(&clock), boot()),
             metrics,
         );
         let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
         let signer = Signer::new(Arc::clone(&places), backends, signature_log, Arc::clone(&clock));
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
-        let skew = config.issuers.values().map(|issuer| issuer.skew).min().unwrap_or(SKEW);
         let metrics = Arc::clone(&rotator.metrics);
-        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics, skew));
+        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
         let app = Self { config, audit, clock, connections, certificates, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
@@ -187,6 +186,15 @@ fn started(config: &Config) -> Event {
         installation: config.installation.clone(),
         signatures,
     }
+}
+
+/// The run of the machine; where the kernel does not name it, this run of the daemon alone.
+fn boot() -> BootId {
+    SystemClock.boot().unwrap_or_else(|| {
+        let mut name = [0; 16];
+        rand::fill(&mut name).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
+        BootId::new(name)
+    })
 }
 
 fn publishers(config: &Config) -> HashMap<IssuerId, Vec<Arc<dyn Publisher>>> {

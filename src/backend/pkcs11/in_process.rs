@@ -32,16 +32,14 @@ pub struct InProcess {
 impl InProcess {
     /// Opens the token and starts `settings.threads` threads that sign and one that makes and destroys keys.
     ///
-    /// `dir` holds the lock files. Blocks; a process does this once for each token.
+    /// `dir` holds the lock files and the latch. Blocks; a process does this once for each token.
     ///
     /// # Errors
-    /// As [`Token::open`].
+    /// As [`Gate::open`].
     pub fn open(settings: &Settings, pin: &Pin, dir: &Path) -> Result<Self, Fault> {
         let locks = |error: std::io::Error| Fault::Broken(format!("lock files in {}: {error}", dir.display()));
         let gate = Gate::new(dir).map_err(locks)?;
-        let alone = gate.login().map_err(locks)?;
-        let token = Token::open(settings, pin)?;
-        drop(alone);
+        let token = gate.open(settings, pin)?;
         let threads = settings.threads.max(1);
         let sessions = (0..threads).map(|_| token.session()).collect::<Result<Vec<_>, _>>()?;
         let facts = token.facts().clone();

@@ -8,11 +8,13 @@
 mod fault;
 mod gate;
 mod in_process;
+mod latch;
 mod settings;
 pub mod token;
 
 pub use fault::Fault;
 pub use gate::{Gate, Held};
 pub use in_process::InProcess;
+pub use latch::Latch;
 pub use settings::{Pin, Settings, TokenChoice};
 pub use token::{Facts, Session, Token};

@@ -46,28 +46,40 @@ impl fmt::Display for TokenChoice {
     }
 }
 
-/// The PIN of a token's user: wiped when dropped, not shown by `Debug`.
+/// The PIN of a token's user, and which version of its source it was read from: wiped when dropped, not shown by
+/// `Debug`.
 #[derive(Clone)]
-pub struct Pin(Zeroizing<String>);
+pub struct Pin {
+    text: Zeroizing<String>,
+    source: String,
+}
 
 impl Pin {
-    /// Wraps a PIN.
+    /// Wraps a PIN that came from `source`, a text that changes if, and only if, the PIN may have changed; it must not
+    /// tell anything about the PIN itself. A file's name and the time of its last change will do.
     ///
     /// Returns nothing if the bytes are no UTF-8, the only form that PKCS#11 has for PINs.
     #[must_use]
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        std::str::from_utf8(bytes).ok().map(|text| Self(Zeroizing::new(text.to_owned())))
+    pub fn new(bytes: &[u8], source: &str) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Self { text: Zeroizing::new(text.to_owned()), source: source.to_owned() })
     }
 
     /// The PIN. Do not copy it to where it is not wiped.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The version of its source.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
     }
 }
 
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pin(..)")
+        write!(f, "Pin(.., from {})", self.source)
     }
 }

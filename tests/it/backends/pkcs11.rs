@@ -5,11 +5,11 @@ use std::sync::Arc;
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
-use jwksd::backend::pkcs11::{InProcess, Token};
+use jwksd::backend::pkcs11::{Fault, Gate, InProcess, Latch, Pin};
 use jwksd::jose::alg::{Algorithm, KeySpec, RsaBits};
 
 use super::conformance;
-use crate::support::tokens::{SoftToken, given};
+use crate::support::tokens::{PIN, SoftToken, given};
 
 #[test]
 fn softhsm_keeps_the_contract() {
@@ -61,8 +61,8 @@ fn pkcs11_tool_sees_keys_that_sign_and_stay() {
 #[test]
 #[ignore = "run by others in a process of its own"]
 fn make_keys_and_try_to_take_them_out() {
-    let (settings, pin, _) = given();
-    let token = Token::open(&settings, &pin).unwrap();
+    let (settings, pin, dir) = given();
+    let token = Gate::new(&dir.join("locks")).unwrap().open(&settings, &pin).unwrap();
     let algorithms = [Algorithm::Es256, Algorithm::Rs256, Algorithm::Ed25519];
     let able = algorithms.into_iter().filter(|alg| token.facts().algorithms.contains(&alg.to_string()));
     let made = (1..).zip(able).map(|(number, alg)| token.generate(&super::label("each", number), spec(alg)).unwrap());
@@ -90,6 +90,33 @@ fn make_keys_and_try_to_take_them_out() {
             assert!(changed.is_err(), "{attribute:?}");
         }
     }
+}
+
+#[test]
+fn a_refused_pin_is_tried_once_and_not_again_until_somebody_acts() {
+    SoftToken::softhsm().in_child("backends::pkcs11::a_wrong_pin_then_the_right_one");
+}
+
+#[test]
+#[ignore = "run by others in a process of its own"]
+fn a_wrong_pin_then_the_right_one() {
+    let (settings, _, dir) = given();
+    let gate = Gate::new(&dir.join("locks")).unwrap();
+    let pin = |text: &str, source| Pin::new(text.as_bytes(), source).unwrap();
+    let refused = |pin| match gate.open(&settings, &pin) {
+        Err(Fault::Pin(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let first = refused(pin("000000", "file a"));
+    assert!(first.contains("CKR_PIN_INCORRECT") && !first.contains("000000"), "{first}");
+    // Even the right one is not tried: it came from the same source, which nobody has touched.
+    assert!(refused(pin(PIN, "file a")).contains("no further PIN is tried"));
+    // A changed source is tried again, once.
+    assert_eq!(refused(pin("111111", "file b")), first);
+    assert!(refused(pin(PIN, "file b")).contains("no further PIN is tried"));
+    assert!(Latch::new(&dir.join("locks")).clear().unwrap());
+    let token = gate.open(&settings, &pin(PIN, "file b")).unwrap();
+    assert_eq!(token.list(), Ok(vec![]));
 }
 
 fn spec(alg: Algorithm) -> KeySpec {

@@ -12,7 +12,7 @@ use jwksd::access::grant::{Grant, Grants, Operation, Pattern};
 use jwksd::audit::{Audit, Options};
 use jwksd::backend::Backend;
 use jwksd::clock::{Clock, SteadyClock};
-use jwksd::ids::{BackendId, CommitId, IssuerId};
+use jwksd::ids::{BackendId, BootId, CommitId, IssuerId};
 use jwksd::lifecycle::event::Fact;
 use jwksd::lifecycle::issuer::Issuer;
 use jwksd::lifecycle::policy::{IssuerPolicy, MAX_BYTES, Policy, RingPolicy, Terms};
@@ -152,12 +152,12 @@ impl World {
             Committer { store, audit: audit.clone() },
             Effector { installation, backends: backends.clone(), audit: audit.clone() },
             HashMap::new(),
-            SteadyClock::new(Arc::clone(&wall)),
+            SteadyClock::new(Arc::clone(&wall), BootId::new([1; 16])),
             Arc::clone(&metrics),
         ));
         let signer = Arc::new(Signer::new(Arc::clone(&places), backends, Some(audit.clone()), Arc::clone(&wall)));
         let grants = Arc::new(Grants::new(setup.grants));
-        let health = Health::new(Arc::clone(&rotator), audit.clone(), Arc::clone(&metrics), Span::from_mins(1));
+        let health = Health::new(Arc::clone(&rotator), audit.clone(), Arc::clone(&metrics));
         let health = Arc::new(health);
         let main = IssuerId::new(ISSUER).unwrap();
         for id in [&main, &"new".parse().unwrap()] {

@@ -92,7 +92,7 @@ pub fn given() -> (Settings, Pin, PathBuf) {
 }
 
 pub fn pin() -> Pin {
-    Pin::new(PIN.as_bytes()).unwrap()
+    Pin::new(PIN.as_bytes(), "test").unwrap()
 }
 
 fn db(dir: &Path) -> String {

@@ -15,14 +15,13 @@ use crate::backend::pkcs11::settings::{Pin, Settings, TokenChoice};
 impl Token {
     /// Loads and initialises the module, finds the token and logs in, with exactly one C_Login.
     ///
-    /// The caller holds [`Gate::login`](crate::backend::pkcs11::Gate::login), and sets the latch before it lets
-    /// go if this returns [`Fault::Pin`]. A process opens a module's token once: what it opened is never
+    /// Called by [`Gate::open`](crate::backend::pkcs11::Gate::open) alone, which keeps others out meanwhile. A process opens a module's token once: what it opened is never
     /// finalised, and never opened again.
     ///
     /// # Errors
     /// [`Fault::Pin`] if the PIN was refused or must not be tried; [`Fault::Broken`] for whatever else is in the
     /// way, tokens that are not there (yet) included.
-    pub fn open(settings: &Settings, pin: &Pin) -> Result<Self, Fault> {
+    pub(in crate::backend::pkcs11) fn open(settings: &Settings, pin: &Pin) -> Result<Self, Fault> {
         let installation = settings.installation.parse();
         let installation = installation.map_err(|error| Fault::refused(format!("the installation's name: {error}")))?;
         let module = load(settings)?;
