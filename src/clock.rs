@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::lifecycle::time::{Span, Timestamp};
+use crate::ids::BootId;
+use crate::lifecycle::time::{ClockSetting, Span, Timestamp};
 
 /// A source of time. `now` is read once per request or tick and then handed on as a value.
 pub trait Clock: Debug + Send + Sync {
@@ -37,30 +38,56 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that a jump of the wall clock can't make run ahead: transitions go by it.
+impl SystemClock {
+    /// The name of this run of the machine, or `None` if the kernel does not say.
+    #[must_use]
+    pub fn boot(self) -> Option<BootId> {
+        let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        name.trim().replace('-', "").parse().ok()
+    }
+}
+
+/// The clock by which transitions go: no setting of the wall clock shortens or lengthens a wait.
 ///
-/// It shows the earlier of the wall clock and of what the wall clock would show had it run steadily
-/// since the start. A jump forward therefore brings no activation or withdrawal before its wait is
-/// really over; a jump back delays them.
+/// A state says by which [`ClockSetting`] its moments are told. Of that setting this clock shows what the wall clock
+/// would show had it never been set since; the rotator then has the state told anew by the present setting.
 #[derive(Debug)]
 pub struct SteadyClock {
     clock: Arc<dyn Clock>,
-    start: Timestamp,
-    started: Duration,
+    boot: BootId,
+    start: ClockSetting,
 }
 
 impl SteadyClock {
-    /// A steady clock that starts with what `clock` shows now.
+    /// A steady clock over `clock`, in the run of the machine named `boot`.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let (start, started) = (clock.now(), clock.monotonic());
-        Self { clock, start, started }
+    pub fn new(clock: Arc<dyn Clock>, boot: BootId) -> Self {
+        let start = setting(&*clock, boot);
+        Self { clock, boot, start }
     }
 
-    /// The moment by which transitions are decided.
+    /// What the wall clock shows.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.clock.now().min(self.steady())
+        self.clock.now()
+    }
+
+    /// Now, as `setting` tells it. Of another run of the machine nothing is known, so there it is the wall clock's.
+    #[must_use]
+    pub fn now_by(&self, setting: Option<ClockSetting>) -> Timestamp {
+        match setting.filter(|setting| setting.boot == self.boot) {
+            Some(setting) => setting.booted_at + Span::from_secs(self.clock.monotonic().as_secs()),
+            None => self.clock.now(),
+        }
+    }
+
+    /// The present setting, if moments are told by another: of another run, or a second or more apart. Both readings
+    /// are cut to whole seconds, so that a difference of one is none.
+    #[must_use]
+    pub fn setting_unlike(&self, known: Option<ClockSetting>) -> Option<ClockSetting> {
+        let present = setting(&*self.clock, self.boot);
+        let ahead = known.and_then(|known| present.ahead_of(known));
+        ahead.is_none_or(|ahead| ahead.unsigned_abs() > 1).then_some(present)
     }
 
     /// The monotonic reading of the clock behind it.
@@ -69,17 +96,16 @@ impl SteadyClock {
         self.clock.monotonic()
     }
 
-    /// How far the wall clock has jumped since the start, in seconds: positive is ahead.
+    /// How far the wall clock was set since the start, in seconds: positive is ahead.
     #[must_use]
     pub fn jump(&self) -> i64 {
-        self.clock.now().as_second() - self.steady().as_second()
+        setting(&*self.clock, self.boot).ahead_of(self.start).unwrap_or(0)
     }
+}
 
-    /// What the wall clock would show; a second more, since both readings are cut to whole seconds.
-    fn steady(&self) -> Timestamp {
-        let elapsed = self.clock.monotonic().saturating_sub(self.started);
-        self.start + Span::from_secs(elapsed.as_secs() + 1)
-    }
+fn setting(clock: &dyn Clock, boot: BootId) -> ClockSetting {
+    let running = Span::from_secs(clock.monotonic().as_secs());
+    ClockSetting { boot, booted_at: clock.now() - running }
 }
 
 #[cfg(test)]
@@ -104,15 +130,30 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_wall_clock_brings_nothing_forward() {
+    fn a_known_setting_goes_on_whatever_the_wall_clock_is_set_to() {
         let hands = Arc::new(Hands::default());
-        let steady = SteadyClock::new(Arc::clone(&hands) as Arc<dyn Clock>);
-        let cases = [(100, 100, 100), (86_400, 200, 201), (90, 200, 90), (300, 300, 300)];
-        for (wall, monotonic, expected) in cases {
+        hands.wall.store(1_000, Ordering::SeqCst);
+        let boot = BootId::new([1; 16]);
+        let steady = SteadyClock::new(Arc::clone(&hands) as Arc<dyn Clock>, boot);
+        let known = steady.setting_unlike(None);
+        for (wall, monotonic, is_set) in
+            [(1_100, 100, false), (1_101, 100, false), (86_400, 200, true), (90, 300, true)]
+        {
             hands.wall.store(wall, Ordering::SeqCst);
             hands.monotonic.store(monotonic, Ordering::SeqCst);
-            assert_eq!(steady.now().as_second(), expected, "wall {wall}, monotonic {monotonic}");
-            assert_eq!(steady.jump(), wall - monotonic - 1);
+            assert_eq!(steady.now_by(known).as_second(), 1_000 + monotonic);
+            assert_eq!(steady.now_by(None).as_second(), wall);
+            assert_eq!(steady.setting_unlike(known).is_some(), is_set, "wall {wall}, monotonic {monotonic}");
+            assert_eq!(steady.jump(), wall - monotonic - 1_000);
         }
+        let earlier_run = ClockSetting { boot: BootId::new([2; 16]), ..known.unwrap() };
+        assert_eq!(steady.now_by(Some(earlier_run)).as_second(), 90);
+        assert!(steady.setting_unlike(Some(earlier_run)).is_some());
+    }
+
+    #[test]
+    fn the_machine_names_its_run() {
+        assert_eq!(SystemClock.boot(), SystemClock.boot());
+        assert!(SystemClock.boot().is_some());
     }
 }

@@ -276,39 +276,53 @@ impl fmt::Display for Handle {
     }
 }
 
-/// The random name of one commit, by which a writer recognises its own after an unknown outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CommitId([u8; 16]);
+macro_rules! random_name {
+    ($(#[$doc:meta])* $name:ident, $error:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $name([u8; 16]);
 
-impl CommitId {
-    /// Wraps 16 random bytes.
-    #[must_use]
-    pub const fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for CommitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// A text that is not 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a commit id has 32 lower-case hexadecimal digits")]
-pub struct CommitIdError;
-
-impl FromStr for CommitId {
-    type Err = CommitIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digit = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
-        if text.len() != 32 || !text.as_bytes().iter().all(digit) {
-            return Err(CommitIdError);
+        impl $name {
+            /// Wraps 16 random bytes.
+            #[must_use]
+            pub const fn new(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
         }
-        u128::from_str_radix(text, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| CommitIdError)
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        /// A text that is not 32 lower-case hexadecimal digits.
+        #[derive(Debug, Clone, PartialEq, Eq, Error)]
+        #[error("{} has 32 lower-case hexadecimal digits", $what)]
+        pub struct $error;
+
+        impl FromStr for $name {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let digit = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
+                if text.len() != 32 || !text.as_bytes().iter().all(digit) {
+                    return Err($error);
+                }
+                u128::from_str_radix(text, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| $error)
+            }
+        }
+    };
+}
+
+random_name! {
+    /// The random name of one commit, by which a writer recognises its own after an unknown outcome.
+    CommitId, CommitIdError, "a commit id"
+}
+
+random_name! {
+    /// The random name of one run of the machine, from its start to its end: the kernel's `boot_id`.
+    BootId, BootIdError, "a boot id"
 }
 
 #[cfg(test)]

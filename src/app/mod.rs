@@ -21,6 +21,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::rand;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,14 +31,13 @@ use crate::audit::{Audit, Event, Signatures};
 use crate::backend::metrics::BackendMetrics;
 use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
-use crate::ids::IssuerId;
+use crate::ids::{BootId, IssuerId};
 use crate::lifecycle::adopt::adoptions;
-use crate::lifecycle::policy::SKEW;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
 use crate::server::health::Health;
-use crate::server::listen::ConnectionMetrics;
+use crate::server::listen::{CertificateMetrics, ConnectionMetrics};
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
@@ -57,6 +57,7 @@ pub struct App {
     audit: Audit,
     clock: Arc<dyn Clock>,
     connections: ConnectionMetrics,
+    certificates: CertificateMetrics,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
     health: Arc<Health>,
@@ -76,6 +77,7 @@ impl App {
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
         recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
+        let certificates = CertificateMetrics::register(&mut registry);
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
@@ -90,16 +92,15 @@ impl App {
             Committer { store, audit: audit.clone() },
             Effector { installation: config.installation.clone(), backends: backends.clone(), audit: audit.clone() },
             publishers(&config),
-            SteadyClock::new(Arc::clone(&clock)),
+            SteadyClock::new(Arc::clone(&clock), boot()),
             metrics,
         );
         let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
         let signer = Signer::new(Arc::clone(&places), backends, signature_log, Arc::clone(&clock));
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
-        let skew = config.issuers.values().map(|issuer| issuer.skew).min().unwrap_or(SKEW);
         let metrics = Arc::clone(&rotator.metrics);
-        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics, skew));
-        let app = Self { config, audit, clock, connections, rotator, signer, health };
+        let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
+        let app = Self { config, audit, clock, connections, certificates, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
@@ -187,6 +188,15 @@ fn started(config: &Config) -> Event {
         installation: config.installation.clone(),
         signatures,
     }
+}
+
+/// The run of the machine; where the kernel does not name it, this run of the daemon alone.
+fn boot() -> BootId {
+    SystemClock.boot().unwrap_or_else(|| {
+        let mut name = [0; 16];
+        rand::fill(&mut name).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
+        BootId::new(name)
+    })
 }
 
 fn publishers(config: &Config) -> HashMap<IssuerId, Vec<Arc<dyn Publisher>>> {

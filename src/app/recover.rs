@@ -68,14 +68,14 @@ async fn resolve(
         let there = stored.get(&intent.issuer).filter(|committed| committed.commit_id == intent.commit_id);
         let (issuer, revision, commit_id, hash) = (intent.issuer, intent.revision, intent.commit_id, intent.hash);
         if there.is_some() {
-            info!(issuer = %issuer, revision = %revision, "unfinished commit was found in the store");
+            info!(issuer = %issuer, revision = revision.get(), "unfinished commit was found in the store");
             // Not if the store went back and a rollback was about to be accepted: that still is to be done.
             if opened.anchors.get(&issuer).is_none_or(|known| known.revision < revision) {
                 opened.anchors.insert(issuer.clone(), Anchor { revision, commit_id, hash });
             }
             audit.append(Event::Committed { issuer, revision, commit_id, hash }).await.map_err(failed)?;
         } else {
-            info!(issuer = %issuer, revision = %revision, "unfinished commit was not in the store");
+            info!(issuer = %issuer, revision = revision.get(), "unfinished commit was not in the store");
             audit.append(Event::Abandoned { issuer, revision, commit_id }).await.map_err(failed)?;
         }
     }
@@ -119,7 +119,7 @@ pub(super) async fn look_for_keys(
                     let label = Label { installation, issuer: issuer.clone(), ring: ring.clone(), version };
                     if !found.contains(&label) {
                         error!(
-                            issuer = %issuer, ring = %ring, version = %version, backend = %id,
+                            issuer = %issuer, ring = %ring, version = version.get(), backend = %id,
                             "private key is missing from its backend: restore the backend's backup, or declare the key compromised"
                         );
                     }

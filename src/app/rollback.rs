@@ -40,7 +40,7 @@ pub async fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -
         Some(anchor) => {
             let lost = anchor.revision.get().saturating_sub(committed.revision.get());
             let seen = committed.issuer.state().jwk_set_version.get().saturating_add(lost).max(opened.seq);
-            go_on(config, &store, &audit, committed, JwkSetVersion::new(seen)).await?
+            go_on(config, &store, &audit, committed, (JwkSetVersion::new(seen), lost.max(1))).await?
         }
         // Nothing says that a newer state was lost.
         None => committed.clone(),
@@ -60,16 +60,17 @@ pub async fn accept_rollback(config: &Config, issuer: &IssuerId, reason: &str) -
 }
 
 /// Commits the restored state behind every JWK Set that was lost with newer states, none of which had a number
-/// above `seen`: a commit makes at most one set, and leaves at least two records in the audit log.
+/// above `seen`, and behind every version number that `lost` states can have given: a commit makes at most one set, and
+/// leaves at least two records in the audit log.
 async fn go_on(
     config: &Config,
     store: &Embedded,
     audit: &Audit,
     restored: &Committed,
-    seen: JwkSetVersion,
+    (seen, lost): (JwkSetVersion, u64),
 ) -> Result<Committed, AppError> {
     let broken = |source| AppError::Store { path: config.data_dir.join(STORE), source };
-    let next = restored.issuer.restored(seen).map_err(|fault| broken(StoreError::Damaged(fault)))?;
+    let next = restored.issuer.restored(seen, lost).map_err(|fault| broken(StoreError::Damaged(fault)))?;
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
     let (commit_id, revision) = (CommitId::new(bytes), restored.revision.next());
@@ -81,6 +82,9 @@ async fn go_on(
         commit_id,
         hash: Digest(sealed.hash.0),
         what: "restored".to_owned(),
+        ring: None,
+        version: None,
+        kid: None,
         caller: None,
         request_id: None,
         reason: None,

@@ -116,9 +116,18 @@ pub enum Event {
         /// The hash of the record to be stored.
         #[serde(with = "as_text")]
         hash: Digest,
-        /// What it changes, in a few words.
+        /// What it changes, in a word.
         #[serde(serialize_with = "scrub::text")]
         what: String,
+        /// In which ring.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "as_optional_text")]
+        ring: Option<RingName>,
+        /// Which version of the ring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Which key.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
+        kid: Option<String>,
         /// Who asked; absent for the rotator's own.
         #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
         caller: Option<String>,

@@ -114,8 +114,19 @@ mod tests {
     }
 
     fn intent(Commit { issuer, revision, commit_id, hash }: Commit) -> Event {
-        let what = "activate es256 v2".to_owned();
-        Event::Intent { issuer, revision, commit_id, hash, what, caller: None, request_id: None, reason: None }
+        Event::Intent {
+            issuer,
+            revision,
+            commit_id,
+            hash,
+            what: "activated".to_owned(),
+            ring: None,
+            version: None,
+            kid: None,
+            caller: None,
+            request_id: None,
+            reason: None,
+        }
     }
 
     fn committed(Commit { issuer, revision, commit_id, hash }: Commit) -> Event {

@@ -12,7 +12,7 @@ use super::client::{Client, escaped};
 use super::context::Context;
 use super::failure::Failure;
 use super::moment::moment;
-use super::paint::{TITLE, paint, tame};
+use super::paint::{BAD, TITLE, paint, tame};
 use crate::lifecycle::time::Timestamp;
 use crate::server::api::{ImportReport, ImportRequest, Moment, WithdrawReport};
 
@@ -41,7 +41,7 @@ pub fn withdraw(args: &args::Withdraw, context: Context<'_>) -> Result<(), Failu
 /// What is published now.
 #[must_use]
 pub fn render(report: &ImportReport, now: Timestamp) -> String {
-    let ImportReport { issuer, revision, jwk_set_version, kids, until } = report;
+    let ImportReport { issuer, revision, jwk_set_version, kids, published, until } = report;
     let count = if kids.len() == 1 { "1 key".to_owned() } else { format!("{} keys", kids.len()) };
     let mut text = format!(
         "{}: {count} imported, in JWK Set version {jwk_set_version} (revision {revision}).\n\n",
@@ -53,19 +53,30 @@ pub fn render(report: &ImportReport, now: Timestamp) -> String {
     text.push('\n');
     text.push_str(&match until {
         Some(at) => format!("To be withdrawn {}.\n", moment(at.0, now)),
-        None => format!("Published until you say so: jwksd withdraw {} KID\n", tame(issuer)),
+        None => format!("Listed until you say so: jwksd withdraw {} KID\n", tame(issuer)),
     });
+    text.push_str(&pending(*published));
     text
+}
+
+/// What is to be known if verifiers can't fetch it yet.
+fn pending(published: bool) -> String {
+    if published {
+        return String::new();
+    }
+    let text = "NOT PUBLISHED EVERYWHERE YET: the daemon tries on, and its log says what is in the way.";
+    format!("\n{}\n", paint(BAD, text))
 }
 
 /// What is published no more.
 #[must_use]
 pub fn render_withdrawal(report: &WithdrawReport) -> String {
-    let WithdrawReport { issuer, revision, jwk_set_version, kid } = report;
+    let WithdrawReport { issuer, revision, jwk_set_version, kid, published } = report;
     format!(
-        "{}: {} is withdrawn since JWK Set version {jwk_set_version} (revision {revision}).\n",
+        "{}: {} is withdrawn since JWK Set version {jwk_set_version} (revision {revision}).\n{}",
         paint(TITLE, tame(issuer)),
-        tame(kid)
+        tame(kid),
+        pending(*published)
     )
 }
 

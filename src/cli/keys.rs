@@ -112,6 +112,7 @@ fn next(key: &Key, now: Timestamp) -> Cell {
         KeyState::Reserved => at("reserved", key.reserved_at),
         KeyState::PreActive if is_standby(key, now) => at("became ready", key.may_sign_at),
         KeyState::PreActive => at("may sign", key.may_sign_at).or(Some("publication not seen yet".to_owned())),
+        KeyState::Active if key.requested_at.is_some() => Some("rotates once the next key may sign".to_owned()),
         KeyState::Active => at("rotates", key.rotate_at),
         KeyState::Deactivated if is_held => at("private half goes", key.destroy_private_at),
         KeyState::Deactivated => at("withdrawn", key.withdrawn_at).or_else(|| at("leaves the set", key.withdraw_at)),

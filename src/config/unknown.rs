@@ -1,5 +1,4 @@
-//! What to say about a key that nobody knows: the nearest known one, the table it belongs in, or the release
-//! that it waits for.
+//! What to say about a key that nobody knows: the nearest known one, or the table it belongs in.
 
 use super::nearest::nearest;
 
@@ -10,9 +9,6 @@ use super::nearest::nearest;
 pub(super) fn unknown_key(what: &str, key: &str, known: &str, table: &str) -> (String, Option<String>) {
     // Serde repeats the unknown key first.
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).skip(1).collect();
-    if let Some((_, answer)) = LATER.iter().find(|(word, _)| *word == key) {
-        return (format!("unknown {what}; {answer}"), None);
-    }
     if let Some((_, home)) = HOMES.iter().find(|(word, home)| *word == key && !is_home(home, table)) {
         return (format!("unknown {what} here; {key} belongs {home}"), None);
     }
@@ -27,13 +23,6 @@ fn is_home(home: &str, table: &str) -> bool {
     let home = home.trim_start_matches("in ").trim_matches(['[', ']']);
     home.split('.').count() == table.split('.').count() && home.split('.').next() == table.split('.').next()
 }
-
-/// Keys of releases to come, and of others' habits.
-const LATER: [(&str, &str); 3] = [
-    ("tls", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
-    ("cert", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
-    ("spiffe", "callers are recognised by uid, gid, token_sha256 or loopback in this release"),
-];
 
 /// Keys that are often written one table too high or too low.
 const HOMES: [(&str, &str); 19] = [

@@ -8,7 +8,7 @@ use crate::ids::{BackendId, Handle, JwkSetVersion, Kid, RingName, VersionId};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::Jwk;
 
-use super::time::Timestamp;
+use super::time::{ClockSetting, Timestamp};
 
 /// Why something happens to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,6 +153,11 @@ pub enum Fact {
         /// Which key.
         kid: Kid,
     },
+    /// The machine's clock was set, or the machine was started: from here on moments are told by this setting.
+    ClockSet {
+        /// The setting.
+        setting: ClockSetting,
+    },
 }
 
 impl Fact {
@@ -172,6 +177,52 @@ impl Fact {
             Self::Requested { .. } => "requested",
             Self::Imported { .. } => "imported",
             Self::ImportWithdrawn { .. } => "import_withdrawn",
+            Self::ClockSet { .. } => "clock_set",
+        }
+    }
+}
+
+impl Fact {
+    /// The ring that it is about, if it is about one and says so.
+    #[must_use]
+    pub const fn ring(&self) -> Option<&RingName> {
+        match self {
+            Self::RingAdded { ring, .. }
+            | Self::TermsChanged { ring }
+            | Self::Requested { ring }
+            | Self::Reserved { ring, .. }
+            | Self::Generated { ring, .. }
+            | Self::Activated { ring, .. }
+            | Self::PrivateDestroyed { ring, .. }
+            | Self::Withdrawn { ring, .. } => Some(ring),
+            Self::Published { .. }
+            | Self::Compromised { .. }
+            | Self::Imported { .. }
+            | Self::ImportWithdrawn { .. }
+            | Self::ClockSet { .. } => None,
+        }
+    }
+
+    /// The version of that ring.
+    #[must_use]
+    pub const fn version(&self) -> Option<VersionId> {
+        match self {
+            Self::Reserved { version, .. }
+            | Self::Generated { version, .. }
+            | Self::Activated { version, .. }
+            | Self::PrivateDestroyed { version, .. }
+            | Self::Withdrawn { version, .. } => Some(*version),
+            _ => None,
+        }
+    }
+
+    /// The key that it is about, if it names one.
+    #[must_use]
+    pub fn kid(&self) -> Option<&Kid> {
+        match self {
+            Self::Generated { jwk, .. } | Self::Imported { jwk, .. } => Some(jwk.kid()),
+            Self::Compromised { kid, .. } | Self::ImportWithdrawn { kid } => Some(kid),
+            _ => None,
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::ids::{IssuerId, JwkSetVersion, Kid, RingName};
 use crate::jose::jwk::Jwk;
 
 use super::event::{Event, Fact, IllegalTransition, Succession};
-use super::key_ring::KeyRing;
+use super::key_ring::{HISTORY_MAX, KeyRing};
 use super::policy::{IssuerPolicy, RingPolicy};
 use super::state::{Imported, Withdrawn};
-use super::time::Timestamp;
+use super::time::{ClockSetting, Timestamp};
 
 /// The fields of an [`Issuer`], for readers and for the store's codec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub struct IssuerState {
     pub rings: BTreeMap<RingName, KeyRing>,
     /// Its foreign, verify-only keys, oldest first.
     pub imported: Vec<Imported>,
+    /// The first version of the JWK Set whose imported keys are all remembered.
+    pub history_from: JwkSetVersion,
+    /// By which setting of the machine's clock its moments are told, if that is known.
+    pub clock: Option<ClockSetting>,
 }
 
 /// An observed publication.
@@ -53,6 +57,8 @@ impl Issuer {
             known_to_verifiers,
             rings: BTreeMap::new(),
             imported: Vec::new(),
+            history_from: JwkSetVersion::new(1),
+            clock: None,
         })
     }
 
@@ -109,7 +115,8 @@ impl Issuer {
     /// made or is not wholly remembered.
     #[must_use]
     pub fn jwk_set_at(&self, version: JwkSetVersion) -> Option<Vec<&Jwk>> {
-        let remembered = self.0.rings.values().all(|ring| ring.state().history_from <= version);
+        let mut from = self.0.rings.values().map(|ring| ring.state().history_from);
+        let remembered = self.0.history_from <= version && from.all(|from| from <= version);
         let made = JwkSetVersion::new(1) <= version && version <= self.0.jwk_set_version;
         (made && remembered).then(|| self.listed_at(version))
     }
@@ -240,12 +247,31 @@ impl Issuer {
                 key.withdrawn = Some(Withdrawn { at, listed_until: next_set });
                 true
             }
+            Fact::ClockSet { setting } => {
+                self.clock_set(policy, *setting);
+                false
+            }
         };
         if set_changes {
             self.0.jwk_set_version = next_set;
             self.0.known_to_verifiers |= may_be_out_unseen;
         }
         Ok(())
+    }
+
+    /// What is ahead keeps its distance. What lies behind stays as it was told, and so does what an operator has
+    /// named by date.
+    fn clock_set(&mut self, policy: &IssuerPolicy, setting: ClockSetting) {
+        let known = self.0.clock.replace(setting);
+        let ahead = known.and_then(|known| setting.ahead_of(known)).unwrap_or(0);
+        if ahead != 0 {
+            self.0.published.iter_mut().for_each(|published| published.at = published.at.shifted(ahead));
+            let seen = self.0.imported.iter_mut().filter_map(|key| key.withdrawal_seen_at.as_mut());
+            seen.for_each(|seen| *seen = seen.shifted(ahead));
+            for (name, ring) in &mut self.0.rings {
+                ring.clock_set(policy.rings.get(name).map(|ring| &ring.policy), ahead);
+            }
+        }
     }
 
     fn ring_mut<'a>(
@@ -275,6 +301,11 @@ impl Issuer {
         for (name, ring) in &mut self.0.rings {
             let terms = policy.rings.get(name).map(|ring| &ring.policy);
             ring.published(terms, version, at, first_set);
+        }
+        for gone in &mut self.0.imported {
+            if gone.withdrawal_seen_at.is_none() && gone.withdrawn.is_some_and(|gone| gone.listed_until <= version) {
+                gone.withdrawal_seen_at = Some(at);
+            }
         }
         self.0.published = Some(Published { version, at });
         self.0.known_to_verifiers = true;
@@ -344,9 +375,26 @@ impl Issuer {
             withdraw_at,
             listed_from,
             withdrawn: None,
+            withdrawal_seen_at: None,
             compromised: None,
         };
         self.0.imported.push(key);
+        self.forget_imported();
         Ok(true)
+    }
+
+    /// Keeps at most [`HISTORY_MAX`] imported keys that are withdrawn; sets that listed others are forgotten whole.
+    fn forget_imported(&mut self) {
+        let gone = |key: &Imported| key.withdrawn.filter(|_| key.withdrawal_seen_at.is_some());
+        let mut surplus = self.0.imported.iter().filter(|key| gone(key).is_some()).count().saturating_sub(HISTORY_MAX);
+        let history_from = &mut self.0.history_from;
+        self.0.imported.retain(|key| match gone(key) {
+            Some(withdrawn) if surplus > 0 => {
+                surplus -= 1;
+                *history_from = withdrawn.listed_until.max(*history_from);
+                false
+            }
+            _ => true,
+        });
     }
 }

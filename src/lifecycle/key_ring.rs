@@ -3,6 +3,7 @@
 //! The slots make two signers impossible to write down. What may happen when is checked here, in
 //! [`KeyRing`]'s event methods; what should happen next is `plan`'s business.
 
+mod clock_set;
 mod endings;
 
 use crate::ids::{BackendId, Handle, JwkSetVersion, Kid, RingName, VersionId};

@@ -171,6 +171,8 @@ pub struct Destroyed {
     pub listed_from: JwkSetVersion,
     /// Its removal.
     pub withdrawn: Withdrawn,
+    /// When a set without it was first observed as published, if it was compromised.
+    pub withdrawal_seen_at: Option<Timestamp>,
     /// When nothing was left of the private half.
     pub gone_at: Timestamp,
     /// What the operator said, if it was compromised.
@@ -190,6 +192,8 @@ pub struct Imported {
     pub listed_from: JwkSetVersion,
     /// Its removal.
     pub withdrawn: Option<Withdrawn>,
+    /// When a set without it was first observed as published.
+    pub withdrawal_seen_at: Option<Timestamp>,
     /// What the operator said, if it was compromised.
     pub compromised: Option<String>,
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::ids::BootId;
+
 /// A moment in UTC, whole seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -21,6 +23,12 @@ impl Timestamp {
     #[must_use]
     pub const fn as_second(self) -> i64 {
         self.0
+    }
+
+    /// This moment as a clock tells it that was set ahead by `seconds`; set back, if they are negative.
+    #[must_use]
+    pub fn shifted(self, seconds: i64) -> Self {
+        Self::from_second(self.0.saturating_add(seconds))
     }
 
     /// How long after `earlier` this moment is; nothing if it is not after it.
@@ -54,6 +62,24 @@ impl fmt::Display for Timestamp {
             Ok(moment) => moment.fmt(f),
             Err(_) => write!(f, "{} s after 1970", self.0),
         }
+    }
+}
+
+/// How a machine's wall clock is set. Moments that were told by one setting are told by another by shifting
+/// them, so that a clock that is set shortens no wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSetting {
+    /// Which run of the machine: settings of different runs can't be compared.
+    pub boot: BootId,
+    /// The moment at which that run began, by the wall clock as it is set.
+    pub booted_at: Timestamp,
+}
+
+impl ClockSetting {
+    /// By how many seconds this setting is ahead of `other`, if that is of the same run of the machine.
+    #[must_use]
+    pub fn ahead_of(self, other: Self) -> Option<i64> {
+        (self.boot == other.boot).then(|| self.booted_at.0.saturating_sub(other.booted_at.0))
     }
 }
 

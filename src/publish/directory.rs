@@ -9,8 +9,9 @@
 //! Files are written beside their place, synced and renamed: a reader, and a crash, find the old file
 //! or the new one. The numbered file goes first; by it a later writer knows how far publication has come.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ fn write(root: &Path, publication: &Publication) -> Result<(), PublishError> {
     if !root.is_dir() {
         return Err(PublishError::Unavailable(format!("{} is not a directory; create it", root.display())));
     }
-    fs::create_dir_all(&archive).map_err(failed(&archive))?;
+    create_open(root, &archive).map_err(failed(&archive))?;
     let ours = publication.version;
     if let Some(found) = newest(&archive).map_err(failed(&archive))?.filter(|found| *found > ours) {
         return Err(PublishError::Newer { found, ours });
@@ -79,6 +80,19 @@ fn write(root: &Path, publication: &Publication) -> Result<(), PublishError> {
         replace(&path, document).map_err(failed(&path))?;
     }
     Ok(())
+}
+
+/// Makes the directories from `root` to `path` that are not there, for everybody to read.
+fn create_open(root: &Path, path: &Path) -> io::Result<()> {
+    if path == root || path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), |parent| create_open(root, parent))?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)),
+    }
 }
 
 /// The highest number in the archive.
@@ -109,6 +123,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     // Made anew: a link put there by whoever else may write the directory is not followed.
     let mut file = File::create_new(&temporary)?;
+    // Public, whatever the umask: a web server under another user serves it.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -154,6 +170,19 @@ mod tests {
         assert_eq!(fs::read_to_string(&precious).unwrap(), "keep");
         assert_eq!(fs::read_to_string(archive.join("1.json")).unwrap(), "one");
         assert!(!fs::symlink_metadata(archive.join("1.json")).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_is_published_can_be_read_by_everybody() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(write(root.path(), &publication(1, "one")), Ok(()));
+        let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o777;
+        for directory in ["tenant-a", "tenant-a/.well-known", "tenant-a/.well-known/jwks"] {
+            assert_eq!(mode(directory), 0o755, "{directory}");
+        }
+        for file in ["tenant-a/.well-known/jwks.json", "tenant-a/.well-known/jwks/1.json"] {
+            assert_eq!(mode(file), 0o644, "{file}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing::{error, warn};
 
 use crate::audit::{Audit, AuditError, Digest, Event as Record};
 use crate::failpoint::failpoint;
-use crate::ids::CommitId;
+use crate::ids::{CommitId, VersionId};
 use crate::lifecycle::event::{Event, IllegalTransition};
 use crate::snapshot::Place;
 use crate::store::{Committed, Replaced, Store, StoreError, codec};
@@ -128,6 +128,9 @@ impl Committer {
                 commit_id,
                 hash,
                 what: event.fact.name().to_owned(),
+                ring: event.fact.ring().cloned(),
+                version: event.fact.version().map(VersionId::get),
+                kid: event.fact.kid().map(ToString::to_string),
                 caller: cause.caller.clone(),
                 request_id: cause.request_id.clone(),
                 reason: cause.reason.clone(),
@@ -140,7 +143,7 @@ impl Committer {
                     let done = Record::Committed { issuer, revision, commit_id, hash };
                     if let Err(error) = self.audit.append(done).await {
                         // The store has it: the next start resolves the dangling intent by reading the store.
-                        error!(issuer = %next.id(), revision = %revision, error = %error, "commit could not be recorded as done");
+                        error!(issuer = %next.id(), revision = revision.get(), error = %error, "commit could not be recorded as done");
                     }
                     failpoint("commit.recorded");
                     place.swap(committed.clone());
@@ -149,7 +152,7 @@ impl Committer {
                 None => {
                     let abandoned = Record::Abandoned { issuer, revision, commit_id };
                     if let Err(error) = self.audit.append(abandoned).await {
-                        warn!(issuer = %next.id(), revision = %revision, error = %error, "abandoned commit could not be recorded");
+                        warn!(issuer = %next.id(), revision = revision.get(), error = %error, "abandoned commit could not be recorded");
                     }
                     expected = self.refresh(place).await?;
                 }

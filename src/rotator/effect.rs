@@ -89,7 +89,7 @@ impl Effector {
         let jwk = Jwk::with_thumbprint(state.spec.algorithm(), made.public)
             .map_err(|source| EffectError::Key { backend: backend_id.clone(), source })?;
         try_to_sign(backend_id, backend, &made.handle, state.spec, &jwk).await?;
-        info!(issuer = %issuer.id(), ring = %ring, version = %version, kid = %jwk.kid(), backend = %backend_id, "key generated");
+        info!(issuer = %issuer.id(), ring = %ring, version = version.get(), kid = %jwk.kid(), backend = %backend_id, "key generated");
         Ok(Fact::Generated { ring: ring.clone(), version, handle: made.handle, jwk })
     }
 
@@ -121,7 +121,7 @@ impl Effector {
         failpoint("destroy.done");
         self.report(Act::Destroy, &label, backend_id, destroyed.as_ref().err()).await;
         let destroyed = destroyed.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
-        info!(issuer = %issuer.id(), ring = %ring, version = %version, kid = %key.jwk.kid(), backend = %backend_id, "private key destroyed");
+        info!(issuer = %issuer.id(), ring = %ring, version = version.get(), kid = %key.jwk.kid(), backend = %backend_id, "private key destroyed");
         let gone_at = match destroyed {
             Destroyed::Done => now,
             Destroyed::ScheduledFor(gone_at) => gone_at,
@@ -167,7 +167,7 @@ impl Effector {
             detail: error.map(ToString::to_string),
         };
         if let Err(error) = self.audit.append(done).await {
-            error!(issuer = %label.issuer, ring = %label.ring, version = %label.version, error = %error, "outcome of an act could not be recorded");
+            error!(issuer = %label.issuer, ring = %label.ring, version = label.version.get(), error = %error, "outcome of an act could not be recorded");
         }
     }
 }

@@ -11,6 +11,7 @@ mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -21,12 +22,12 @@ use tracing::{info, warn};
 use crate::backend::BackendError;
 use crate::clock::SteadyClock;
 use crate::failpoint::failpoint;
-use crate::ids::{IssuerId, JwkSetVersion};
+use crate::ids::{IssuerId, JwkSetVersion, VersionId};
 use crate::lifecycle::event::{Event, Fact};
 use crate::lifecycle::plan::{Action, Due, Outlook, Plan};
 use crate::lifecycle::time::{Span, Timestamp};
 use crate::publish::{Publication, PublishError, Publisher};
-use crate::snapshot::{Place, Places};
+use crate::snapshot::{Place, Places, Snapshot};
 use crate::store::Committed;
 use crate::telemetry::{Metrics, chain};
 
@@ -64,6 +65,8 @@ pub struct Rotator {
     pub metrics: Arc<Metrics>,
     desks: HashMap<IssuerId, Mutex<Desk>>,
     gauges: Gauges,
+    /// Whether the daemon is about to stop: what is under way is finished, and nothing more begun.
+    stops: AtomicBool,
 }
 
 /// What is remembered of one issuer between ticks. Its lock is held for commits, never for effects.
@@ -119,7 +122,18 @@ impl Rotator {
     ) -> Self {
         let desks = places.iter().map(|(id, _)| (id.clone(), Mutex::default())).collect();
         let gauges = Gauges::new(&places, &metrics);
-        Self { places, committer, effector, publishers, clock, wakes: Wakes::default(), metrics, desks, gauges }
+        Self {
+            places,
+            committer,
+            effector,
+            publishers,
+            clock,
+            wakes: Wakes::default(),
+            metrics,
+            desks,
+            gauges,
+            stops: AtomicBool::new(false),
+        }
     }
 
     /// What happens next to `issuer`, and what the rest waits for, as it stands now.
@@ -129,8 +143,15 @@ impl Rotator {
     pub async fn plan(&self, issuer: &IssuerId) -> Result<Plan, TickError> {
         let (place, desk) = self.desk(issuer)?;
         let desk = desk.lock().await;
-        let outlook = Outlook { now: self.clock.now(), deferred: &desk.deferred };
-        Ok(place.state().issuer().plan(&place.settings.policy, outlook))
+        let state = Arc::clone(&place.state());
+        let outlook = Outlook { now: self.now_of(&state), deferred: &desk.deferred };
+        Ok(state.issuer().plan(&place.settings.policy, outlook))
+    }
+
+    /// Now, as the moments of `state` are told.
+    #[must_use]
+    pub fn now_of(&self, state: &Snapshot) -> Timestamp {
+        self.clock.now_by(state.issuer().state().clock)
     }
 
     /// Records a fact that came from outside, and publishes what follows from it at once.
@@ -152,8 +173,10 @@ impl Rotator {
 
     /// Shows dashboards every issuer as it is now: a standby becomes ready without anything being due.
     pub fn show_gauges(&self) {
-        let now = self.clock.now();
-        self.places.iter().for_each(|(issuer, place)| self.gauges.show(issuer, place, now));
+        self.places.iter().for_each(|(issuer, place)| {
+            let now = self.now_of(&place.state());
+            self.gauges.show(issuer, place, now);
+        });
         self.metrics.rotator.clock_jump.set(self.clock.jump());
     }
 
@@ -164,13 +187,11 @@ impl Rotator {
     pub async fn tick(&self, issuer: &IssuerId) -> Result<Option<Timestamp>, TickError> {
         let (place, desk) = self.desk(issuer)?;
         self.metrics.rotator.ticks.inc();
-        for _ in 0..ACTIONS_PER_TICK {
-            {
-                let _desk = desk.lock().await;
-                let refreshed = self.committer.refresh(place).await;
-                refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
-                place.commit_settled();
+        for n in 0..ACTIONS_PER_TICK {
+            if n > 0 && self.stops.load(Ordering::Acquire) {
+                break;
             }
+            self.look(issuer, place, desk).await?;
             // A publisher that is away holds up the next version's propagation, and nothing else.
             let published = self.publish(place, desk).await;
             let plan = self.plan(issuer).await?;
@@ -179,7 +200,25 @@ impl Rotator {
                 Some(due) => self.act(issuer, place, desk, due).await?,
             }
         }
-        Ok(Some(self.clock.now()))
+        Ok(Some(self.now_of(&place.state())))
+    }
+
+    /// Looks at what is stored, and has it told by the machine's clock as that is set now: so no wait is shortened
+    /// by a clock that was set, not even if it was set while nobody ran.
+    async fn look(&self, issuer: &IssuerId, place: &Place, desk: &Mutex<Desk>) -> Result<(), TickError> {
+        let mut desk = desk.lock().await;
+        let refreshed = self.committer.refresh(place).await;
+        refreshed.map_err(|source| TickError::Commit { issuer: issuer.clone(), event: "refresh", source })?;
+        place.commit_settled();
+        let known = place.state().issuer().state().clock;
+        if let Some(setting) = self.clock.setting_unlike(known) {
+            if let Some(seconds) = known.and_then(|known| setting.ahead_of(known)) {
+                warn!(issuer = %issuer, reason = %format_args!("set ahead by {seconds} s"), "machine's clock was set; what is planned moves with it");
+            }
+            self.commit(place, Fact::ClockSet { setting }, &Cause::default()).await?;
+            desk.deferred.clear();
+        }
+        Ok(())
     }
 
     async fn act(&self, issuer: &IssuerId, place: &Place, desk: &Mutex<Desk>, due: Due) -> Result<(), TickError> {
@@ -191,7 +230,8 @@ impl Rotator {
             }
             Action::DestroyPrivate { ring, version } => {
                 let state = place.state().issuer().clone();
-                self.effector.destroy(&state, ring, *version, self.clock.now()).await
+                let now = self.now_of(&place.state());
+                self.effector.destroy(&state, ring, *version, now).await
             }
             Action::Activate { ring, version } => {
                 let state = place.state().issuer().clone();
@@ -216,7 +256,7 @@ impl Rotator {
                     issuer = %issuer, action = name(&action), error = %chain(&error), retry_in = %wait,
                     "action failed and will be tried again"
                 );
-                desk.deferred.insert(action, self.clock.now() + wait);
+                desk.deferred.insert(action, self.now_of(&place.state()) + wait);
                 Ok(())
             }
         }
@@ -227,13 +267,21 @@ impl Rotator {
         // Marked before it is dated: what readers do meanwhile is covered by the drain.
         let is_first = place.commit_pending(self.clock.monotonic());
         let name = fact.name();
-        let event = Event { at: self.clock.now(), fact };
+        let event = Event { at: self.now_of(&place.state()), fact };
+        let before = place.state().revision();
         let result = self.committer.commit(place, &event, cause).await;
         self.metrics.store.commit(result.is_ok()).inc();
         match result {
             Ok(committed) => {
                 place.commit_settled();
-                info!(issuer = %committed.issuer.id(), revision = %committed.revision, action = name, "state committed");
+                // A fact that changes nothing is not committed.
+                if committed.revision > before {
+                    let (fact, issuer) = (&event.fact, committed.issuer.id());
+                    info!(
+                        issuer = %issuer, ring = fact.ring().map(display), version = fact.version().map(VersionId::get),
+                        kid = fact.kid().map(display), revision = committed.revision.get(), action = name, "state committed"
+                    );
+                }
                 Ok(committed)
             }
             Err(source) => {
@@ -277,7 +325,11 @@ impl Rotator {
         for publisher in self.publishers.get(id).into_iter().flatten() {
             let late = |_| Err(PublishError::Unavailable(format!("no answer within {} s", PUBLISH_WITHIN.as_secs())));
             let published = timeout(PUBLISH_WITHIN, publisher.publish(&publication)).await.unwrap_or_else(late);
-            failure = failure.or(published.err());
+            match published {
+                // Committed and handed out meanwhile by another task of ours, which sees to the rest.
+                Err(PublishError::Newer { found, .. }) if found <= place.state().jwk_set_version() => return Ok(()),
+                published => failure = failure.or(published.err()),
+            }
         }
         if let Some(source) = failure {
             return Err(TickError::Publish { issuer: id.clone(), version, source });
@@ -288,7 +340,7 @@ impl Rotator {
             return Ok(());
         }
         failpoint("publish.out");
-        info!(issuer = %id, key_set = %version, "JWK Set published");
+        info!(issuer = %id, key_set = version.get(), "JWK Set published");
         self.commit(place, Fact::Published { version }, &Cause::default()).await.map(|_| ())
     }
 

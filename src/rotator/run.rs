@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -26,13 +27,17 @@ const NAP_MAX: Duration = Duration::from_secs(30);
 pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     let mut agenda = Agenda::default();
-    let now = rotator.clock.now();
-    rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
+    let mut clock = None;
     let mut under_way: HashSet<IssuerId> = HashSet::new();
     let mut failures: HashMap<IssuerId, u32> = HashMap::new();
     let mut ticks: JoinSet<Ticked> = JoinSet::new();
     loop {
         let now = rotator.clock.now();
+        // Everybody is looked at in the beginning, and when the clock was set: all their moments are to be told anew.
+        if let Some(setting) = rotator.clock.setting_unlike(clock) {
+            clock = Some(setting);
+            rotator.places.iter().for_each(|(id, _)| agenda.add(id.clone(), now));
+        }
         let mut held_back = Vec::new();
         while ticks.len() < TICKS_AT_ONCE
             && let Some(issuer) = agenda.take_due(now)
@@ -74,6 +79,7 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
             () = tokio::time::sleep(nap) => {}
         }
     }
+    rotator.stops.store(true, Ordering::Release);
     while ticks.join_next().await.is_some() {}
 }
 

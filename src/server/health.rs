@@ -18,7 +18,6 @@ use super::http::{Answer, JSON, NO_STORE};
 use super::problem::{Code, Refusal};
 use crate::audit::Audit;
 use crate::ids::{IssuerId, RingName};
-use crate::lifecycle::time::Span;
 use crate::rotator::Rotator;
 use crate::snapshot::Place;
 use crate::telemetry::Metrics;
@@ -29,17 +28,17 @@ pub struct Health {
     rotator: Arc<Rotator>,
     audit: Audit,
     metrics: Arc<Metrics>,
-    /// A wall clock that jumped further than this is not to be trusted with `iat` and `exp`.
-    clock_jump_max: Span,
+    /// Whether an issuer was published in an earlier run.
+    is_established: bool,
     is_draining: AtomicBool,
 }
 
 impl Health {
-    /// The health of the daemon around `rotator` and `audit`. `clock_jump_max`: how far the wall clock may jump
-    /// before the daemon calls itself not ready; the skew that the configuration allows for.
+    /// The health of the daemon around `rotator` and `audit`.
     #[must_use]
-    pub fn new(rotator: Arc<Rotator>, audit: Audit, metrics: Arc<Metrics>, clock_jump_max: Span) -> Self {
-        Self { rotator, audit, metrics, clock_jump_max, is_draining: AtomicBool::new(false) }
+    pub fn new(rotator: Arc<Rotator>, audit: Audit, metrics: Arc<Metrics>) -> Self {
+        let is_established = rotator.places.iter().any(|(_, place)| was_published(place));
+        Self { rotator, audit, metrics, is_established, is_draining: AtomicBool::new(false) }
     }
 
     /// From now on the daemon is not ready, so that balancers turn away. Call this some time before the
@@ -51,7 +50,8 @@ impl Health {
     /// Whether everything works, with the issuers that `is_shown` lets through.
     ///
     /// `ready` counts the other issuers too, but not rings that only wait until every verifier can know their
-    /// next version: while the daemon is turned away from, no verifier learns of it.
+    /// next version: while the daemon is turned away from, no verifier learns of it. Nor does an issuer count that was
+    /// added to others and was never published: nobody needs it yet, and those must not be turned away from for it.
     #[must_use]
     pub fn readiness(&self, is_shown: impl Fn(&IssuerId) -> bool) -> Readiness {
         let reasons = self.reasons();
@@ -59,7 +59,8 @@ impl Health {
         let mut issuers = Vec::new();
         for (id, place) in self.rotator.places.iter() {
             let issuer = self.issuer(id, place);
-            all_ready &= issuer.ready || self.waits_for_verifiers(place);
+            let is_new = self.is_established && !was_published(place);
+            all_ready &= is_new || issuer.ready || self.waits_for_verifiers(place);
             if is_shown(id) {
                 issuers.push(issuer);
             }
@@ -77,18 +78,14 @@ impl Health {
         if self.audit.is_impaired() {
             reasons.push("the last write to the audit log failed".to_owned());
         }
-        let jump = self.rotator.clock.jump();
-        if jump.unsigned_abs() > self.clock_jump_max.as_secs() {
-            reasons.push(format!("the wall clock has jumped by {jump} s since the start"));
-        }
         reasons
     }
 
     /// Whether the set is served, and each ring either signs or is to sign at a moment that is still ahead.
     fn waits_for_verifiers(&self, place: &Place) -> bool {
-        let now = self.rotator.clock.now();
         let pending = place.pending_for(self.rotator.clock.monotonic());
         let state = place.state();
+        let now = self.rotator.now_of(&state);
         let is_well = |ring: &RingName| {
             state.ring(ring.as_str()).is_some_and(|ring| {
                 let waits = ring.next_may_sign_at.is_some_and(|at| now < at);
@@ -133,6 +130,10 @@ impl Health {
             _ => None,
         }
     }
+}
+
+fn was_published(place: &Place) -> bool {
+    place.state().issuer().state().published.is_some()
 }
 
 /// The metrics listener: `/livez`, `/readyz` and `/metrics`, for everybody who can connect.

@@ -1,6 +1,7 @@
 //! The rules of the key lifecycle, one sentence each, on the pure core alone.
 
 mod bootstrap;
+mod clock_set;
 mod compromise;
 mod promises;
 mod refusals;

@@ -315,6 +315,7 @@ fn grown(name: &str) -> Issuer {
         withdraw_at: None,
         listed_from: JwkSetVersion::new(n),
         withdrawn: None,
+        withdrawal_seen_at: None,
         compromised: None,
     });
     Issuer::from_state(IssuerState { imported: imported.collect(), ..state }).unwrap()

@@ -97,14 +97,18 @@ impl KeyRing {
         let buried = &mut self.0.destroyed;
         self.0.retained.retain(|old| match (old.withdrawn, old.private) {
             (Some(withdrawn), Private::Destroyed { gone_at, .. }) => {
-                buried.push(epitaph(old.id, &old.key, withdrawn, gone_at, None));
+                buried.push(epitaph(old.id, &old.key, withdrawn, gone_at));
                 false
             }
             _ => true,
         });
         self.0.compromised.retain(|gone| match (gone.withdrawal_seen_at, gone.private) {
             (Some(_), Private::Destroyed { gone_at, .. }) => {
-                buried.push(epitaph(gone.id, &gone.key, gone.withdrawn, gone_at, Some(gone.reason.clone())));
+                buried.push(Destroyed {
+                    withdrawal_seen_at: gone.withdrawal_seen_at,
+                    compromised: Some(gone.reason.clone()),
+                    ..epitaph(gone.id, &gone.key, gone.withdrawn, gone_at)
+                });
                 false
             }
             _ => true,
@@ -116,6 +120,7 @@ impl KeyRing {
     }
 }
 
-fn epitaph(id: VersionId, key: &Key, withdrawn: Withdrawn, gone_at: Timestamp, reason: Option<String>) -> Destroyed {
-    Destroyed { id, jwk: key.jwk.clone(), listed_from: key.listed_from, withdrawn, gone_at, compromised: reason }
+fn epitaph(id: VersionId, key: &Key, withdrawn: Withdrawn, gone_at: Timestamp) -> Destroyed {
+    let (jwk, listed_from) = (key.jwk.clone(), key.listed_from);
+    Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at: None, gone_at, compromised: None }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, State};
+use http::StatusCode;
 use tracing::warn;
 
 use super::strict::{Reply, Strict};
@@ -66,6 +67,15 @@ pub(super) enum Recorded {
     Published,
     /// It is committed; the rotator tries on to publish it.
     NotYetPublished,
+}
+
+impl Recorded {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Published => StatusCode::OK,
+            Self::NotYetPublished => StatusCode::ACCEPTED,
+        }
+    }
 }
 
 impl Inner {

@@ -116,7 +116,10 @@ fn report(id: &IssuerId, place: &Place, kid: &Kid, verifiers: &[Profile]) -> Opt
     let signer = fallen.ring.and_then(|ring| ring.state().signer.as_ref());
     let resumes_at = fallen.ring.filter(|_| signer.is_none()).and_then(KeyRing::next_may_sign_at);
     let (private_half, gone_at) = fallen.private;
-    let forgetting = verifiers.iter().map(|verifier| forgetting(verifier, fallen.seen_at, place.settings.jwks_max_age));
+    let caches_until = issuer.state().rings.values().filter_map(|ring| ring.state().promise.caches_until).max();
+    let forgetting = verifiers
+        .iter()
+        .map(|verifier| forgetting(verifier, fallen.seen_at, place.settings.jwks_max_age, caches_until));
     Some(api::CompromiseReport {
         issuer: id.to_string(),
         ring: fallen.ring.map(|ring| ring.state().name.to_string()),
@@ -136,9 +139,6 @@ fn report(id: &IssuerId, place: &Place, kid: &Kid, verifiers: &[Profile]) -> Opt
 }
 
 fn find<'a>(issuer: &'a Issuer, kid: &Kid) -> Option<Fallen<'a>> {
-    // An upper bound: the newest publication may be later than the first one without the key.
-    let published =
-        |without: JwkSetVersion| issuer.state().published.filter(|out| out.version >= without).map(|out| out.at);
     for ring in issuer.state().rings.values() {
         if let Some(key) = ring.state().compromised.iter().find(|v| v.key.jwk.kid() == kid) {
             return Some(Fallen {
@@ -155,7 +155,7 @@ fn find<'a>(issuer: &'a Issuer, kid: &Kid) -> Option<Fallen<'a>> {
                 ring: Some(ring),
                 reason,
                 withdrawn: key.withdrawn,
-                seen_at: published(key.withdrawn.listed_until),
+                seen_at: key.withdrawal_seen_at,
                 private: keys::private_shown(Private::Destroyed { at: key.gone_at, gone_at: key.gone_at }),
             });
         }
@@ -166,7 +166,7 @@ fn find<'a>(issuer: &'a Issuer, kid: &Kid) -> Option<Fallen<'a>> {
         ring: None,
         reason: imported.compromised.as_ref()?,
         withdrawn,
-        seen_at: published(withdrawn.listed_until),
+        seen_at: imported.withdrawal_seen_at,
         private: (PrivateHalf::Foreign, None),
     })
 }
@@ -181,14 +181,40 @@ fn flush_key(ring: &KeyRing, withdrawn_from: JwkSetVersion) -> Option<api::Flush
     })
 }
 
-fn forgetting(verifier: &Profile, seen_at: Option<Timestamp>, max_age: Span) -> api::Forgetting {
+/// `caches_until`: when the last cache ends that was filled under a longer `max-age` than the present one.
+fn forgetting(
+    verifier: &Profile,
+    seen_at: Option<Timestamp>,
+    max_age: Span,
+    caches_until: Option<Timestamp>,
+) -> api::Forgetting {
     let within = verifier.forgets_within(max_age);
     // `seen` names the second in which the set was out: a verifier may have fetched the one before at its end.
-    let dropped_at = seen_at.zip(within).map(|(seen, within)| seen + within + Span::from_secs(1));
+    let dropped =
+        |(seen, within): (Timestamp, Span)| (seen + within + Span::from_secs(1)).max(caches_until.unwrap_or(seen));
+    let dropped_at = seen_at.zip(within).map(dropped);
     let when = match (within, dropped_at) {
         (None, _) => "at its next unknown kid or restart".to_owned(),
         (Some(_), Some(at)) => at.to_string(),
         (Some(within), None) => format!("{within} after the set without the key is published"),
     };
     api::Forgetting { verifier: verifier.name.clone(), dropped_at: dropped_at.map(Moment), when }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::verifiers;
+
+    #[test]
+    fn a_longer_max_age_of_before_is_waited_for() {
+        let envoy = verifiers::find("envoy").unwrap();
+        let seen = Timestamp::from_second(1_800_000_000);
+        let dropped = |until| forgetting(&envoy, Some(seen), Span::from_mins(5), until).dropped_at.unwrap().0;
+        let usual = dropped(None);
+        assert!(usual > seen);
+        let before = usual + Span::from_hours(1);
+        assert_eq!(dropped(Some(before)), before);
+        assert_eq!(dropped(Some(seen)), usual);
+    }
 }

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 
 use super::Shared;
-use super::command::{cause, illegal_shown};
+use super::command::{Recorded, cause, illegal_shown};
 use super::compromise::parse_kid;
 use super::strict::{Reply, Strict};
 use crate::access::grant::Operation;
@@ -24,7 +24,8 @@ use crate::telemetry::chain;
     params(("issuer" = String, Path, description = "The issuer's name")),
     request_body = api::ImportRequest,
     responses(
-        (status = 200, description = "The keys are listed", body = api::ImportReport),
+        (status = 200, description = "The keys are published", body = api::ImportReport),
+        (status = 202, description = "It was recorded; the set with the keys is not published everywhere yet", body = api::ImportReport),
         (status = "4XX", description = "A key can't be published, or not by this caller", body = api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "It could not be recorded now; some of the keys may have been", body = api::Problem, content_type = "application/problem+json"),
     ),
@@ -45,24 +46,31 @@ pub async fn import(
     let facts: Vec<Fact> = jwks.iter().map(|jwk| Fact::Imported { jwk: jwk.clone(), withdraw_at: until }).collect();
     rehearse(place, &facts, now)?;
     let cause = cause(&asker, request.reason)?;
+    let mut recorded = Recorded::Published;
     for fact in facts {
-        shared.record(&id, fact, cause.clone()).await?;
+        // Each set holds what the ones before it did: the last one counts.
+        recorded = shared.record(&id, fact, cause.clone()).await?;
     }
     let state = place.state();
-    Ok(Reply::ok(api::ImportReport {
-        issuer: id.to_string(),
-        revision: state.revision().get(),
-        jwk_set_version: state.jwk_set_version().get(),
-        kids: jwks.iter().map(|jwk| jwk.kid().to_string()).collect(),
-        until: request.until,
-    }))
+    Ok(Reply(
+        recorded.status(),
+        api::ImportReport {
+            published: recorded == Recorded::Published,
+            issuer: id.to_string(),
+            revision: state.revision().get(),
+            jwk_set_version: state.jwk_set_version().get(),
+            kids: jwks.iter().map(|jwk| jwk.kid().to_string()).collect(),
+            until: request.until,
+        },
+    ))
 }
 
 /// Withdraws an imported key at once: tokens that it signed are rejected from then on.
 #[utoipa::path(delete, path = "/v1/issuers/{issuer}/imported/{kid}", tag = "command",
     params(("issuer" = String, Path, description = "The issuer's name"), ("kid" = String, Path, description = "The imported key, percent-encoded")),
     responses(
-        (status = 200, description = "It left the JWK Set", body = api::WithdrawReport),
+        (status = 200, description = "The set without it is published", body = api::WithdrawReport),
+        (status = 202, description = "It was recorded; the set without it is not published everywhere yet", body = api::WithdrawReport),
         (status = "4XX", description = "There is no such key, or not for this caller", body = api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "It could not be recorded now", body = api::Problem, content_type = "application/problem+json"),
     ),
@@ -83,14 +91,18 @@ pub async fn withdraw(
         );
         return Err(Code::Illegal.refusal(detail));
     }
-    shared.record(&id, Fact::ImportWithdrawn { kid: kid.clone() }, cause(&asker, None)?).await?;
+    let recorded = shared.record(&id, Fact::ImportWithdrawn { kid: kid.clone() }, cause(&asker, None)?).await?;
     let state = place.state();
-    Ok(Reply::ok(api::WithdrawReport {
-        issuer: id.to_string(),
-        revision: state.revision().get(),
-        jwk_set_version: state.jwk_set_version().get(),
-        kid: kid.to_string(),
-    }))
+    Ok(Reply(
+        recorded.status(),
+        api::WithdrawReport {
+            published: recorded == Recorded::Published,
+            issuer: id.to_string(),
+            revision: state.revision().get(),
+            jwk_set_version: state.jwk_set_version().get(),
+            kid: kid.to_string(),
+        },
+    ))
 }
 
 fn keys_of(request: &api::ImportRequest) -> Result<Vec<Jwk>, Refusal> {

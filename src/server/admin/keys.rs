@@ -61,6 +61,7 @@ fn of_ring(ring: &KeyRing) -> Vec<api::Key> {
     keys.extend(state.signer.iter().map(|v| api::Key {
         activated_at: Some(Moment(v.activated_at)),
         rotate_at: Some(Moment(v.rotate_at)),
+        requested_at: state.requested_at.map(Moment),
         ..with_key(blank(v.id, KeyState::Active), &v.key, None)
     }));
     keys.extend(state.retained.iter().map(|v| api::Key {
@@ -146,6 +147,7 @@ fn blank(alg: &str, state: KeyState) -> api::Key {
         listed_until: None,
         reserved_at: None,
         generated_at: None,
+        requested_at: None,
         imported_at: None,
         seen_at: None,
         may_sign_at: None,

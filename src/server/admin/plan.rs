@@ -82,7 +82,7 @@ async fn plan_of(shared: &Shared, id: &IssuerId, ahead: Span) -> Result<api::Pla
     let unknown = || Code::UnknownIssuer.refusal(format!("there is no issuer {id}"));
     let rotator = &shared.parts.rotator;
     let place = rotator.places.get(id.as_str()).ok_or_else(unknown)?;
-    let now = rotator.clock.now();
+    let now = rotator.now_of(&place.state());
     let plan = rotator.plan(id).await.map_err(|_| unknown())?;
     let until = now + ahead;
     let (issuer, policy) = (place.state().issuer().clone(), place.settings.policy.clone());

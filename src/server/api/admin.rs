@@ -323,6 +323,8 @@ pub struct ImportReport {
     pub jwk_set_version: u64,
     /// The keys.
     pub kids: Vec<String>,
+    /// Whether that version is out wherever verifiers fetch it; if not, the daemon tries on.
+    pub published: bool,
     /// When they are to be withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -340,6 +342,8 @@ pub struct WithdrawReport {
     pub jwk_set_version: u64,
     /// The key.
     pub kid: String,
+    /// Whether that version is out wherever verifiers fetch it; if not, the daemon tries on.
+    pub published: bool,
 }
 
 /// A part of the audit log, oldest first.

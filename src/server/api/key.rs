@@ -113,6 +113,10 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub generated_at: Option<Moment>,
+    /// Since when a rotation is asked for, if it signs: then it does not wait for `rotate_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub requested_at: Option<Moment>,
     /// When it was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{Published as Jwk, Text};
-use crate::ids::{BackendId, RingName};
+use crate::ids::{BackendId, BootId, RingName};
 use crate::jose::alg::Algorithm;
 use crate::lifecycle::time::Timestamp;
 
@@ -20,6 +20,15 @@ pub struct Body {
     pub known_to_verifiers: bool,
     pub rings: Vec<Ring>,
     pub imported: Vec<Imported>,
+    pub history_from: u64,
+    pub clock: Option<ClockSetting>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSetting {
+    pub boot: Text<BootId>,
+    pub booted_at: Moment,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +161,7 @@ pub struct Destroyed {
     pub jwk: Jwk,
     pub listed_from: u64,
     pub withdrawn: Withdrawn,
+    pub withdrawal_seen_at: Option<Moment>,
     pub gone_at: Moment,
     pub compromised: Option<String>,
 }
@@ -164,6 +174,7 @@ pub struct Imported {
     pub withdraw_at: Option<Moment>,
     pub listed_from: u64,
     pub withdrawn: Option<Withdrawn>,
+    pub withdrawal_seen_at: Option<Moment>,
     pub compromised: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::lifecycle::promise::Promise;
 use crate::lifecycle::state::{
     Active, Compromised, Deactivated, Destroyed, Imported, Key, Next, PreActive, Private, Reserved, Seen, Withdrawn,
 };
-use crate::lifecycle::time::{Span, Timestamp};
+use crate::lifecycle::time::{ClockSetting, Span, Timestamp};
 
 fn moment(Text(moment): Text<Timestamp>) -> Timestamp {
     moment
@@ -25,7 +25,7 @@ impl body::Body {
     /// # Errors
     /// Says in words what can't be.
     pub fn into_issuer(self, id: IssuerId) -> Result<Issuer, String> {
-        let Self { jwk_set_version, known_to_verifiers, rings, imported, published } = self;
+        let Self { jwk_set_version, known_to_verifiers, rings, imported, published, history_from, clock } = self;
         let mut by_name = BTreeMap::new();
         for ring in rings {
             let ring = ring.into_ring()?;
@@ -41,6 +41,8 @@ impl body::Body {
             known_to_verifiers,
             rings: by_name,
             imported: imported.into_iter().map(Into::into).collect(),
+            history_from: JwkSetVersion::new(history_from),
+            clock: clock.map(|clock| ClockSetting { boot: clock.boot.0, booted_at: moment(clock.booted_at) }),
         })
     }
 }
@@ -220,13 +222,14 @@ impl From<body::Withdrawn> for Withdrawn {
 
 impl From<body::Destroyed> for Destroyed {
     fn from(version: body::Destroyed) -> Self {
-        let body::Destroyed { id, jwk, listed_from, withdrawn, gone_at, compromised } = version;
+        let body::Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised } = version;
         Self {
             id: VersionId::new(id),
             jwk: jwk.0,
             listed_from: JwkSetVersion::new(listed_from),
             withdrawn: withdrawn.into(),
             gone_at: moment(gone_at),
+            withdrawal_seen_at: withdrawal_seen_at.map(moment),
             compromised,
         }
     }
@@ -234,13 +237,15 @@ impl From<body::Destroyed> for Destroyed {
 
 impl From<body::Imported> for Imported {
     fn from(key: body::Imported) -> Self {
-        let body::Imported { jwk, imported_at, listed_from, withdraw_at, withdrawn, compromised } = key;
+        let body::Imported { jwk, imported_at, listed_from, withdraw_at, withdrawn, withdrawal_seen_at, compromised } =
+            key;
         Self {
             jwk: jwk.0,
             imported_at: moment(imported_at),
             withdraw_at: withdraw_at.map(moment),
             listed_from: JwkSetVersion::new(listed_from),
             withdrawn: withdrawn.map(Into::into),
+            withdrawal_seen_at: withdrawal_seen_at.map(moment),
             compromised,
         }
     }

@@ -13,13 +13,23 @@ use crate::lifecycle::state::{
 
 impl From<&IssuerState> for body::Body {
     fn from(state: &IssuerState) -> Self {
-        let IssuerState { id: _in_the_envelope, jwk_set_version, published, known_to_verifiers, rings, imported } =
-            state;
+        let IssuerState {
+            id: _in_the_envelope,
+            jwk_set_version,
+            published,
+            known_to_verifiers,
+            rings,
+            imported,
+            history_from,
+            clock,
+        } = state;
         Self {
             jwk_set_version: jwk_set_version.get(),
             known_to_verifiers: *known_to_verifiers,
             rings: rings.values().map(KeyRing::state).map(Into::into).collect(),
             imported: imported.iter().map(Into::into).collect(),
+            history_from: history_from.get(),
+            clock: clock.map(|clock| body::ClockSetting { boot: Text(clock.boot), booted_at: Text(clock.booted_at) }),
             published: published
                 .map(|Published { version, at }| body::Observed { version: version.get(), at: Text(at) }),
         }
@@ -166,13 +176,16 @@ impl From<Withdrawn> for body::Withdrawn {
 }
 
 impl From<&Destroyed> for body::Destroyed {
-    fn from(Destroyed { id, jwk, listed_from, withdrawn, gone_at, compromised }: &Destroyed) -> Self {
+    fn from(
+        Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised }: &Destroyed,
+    ) -> Self {
         Self {
             id: id.get(),
             jwk: Json(jwk.clone()),
             listed_from: listed_from.get(),
             withdrawn: (*withdrawn).into(),
             gone_at: Text(*gone_at),
+            withdrawal_seen_at: withdrawal_seen_at.map(Text),
             compromised: compromised.clone(),
         }
     }
@@ -180,13 +193,14 @@ impl From<&Destroyed> for body::Destroyed {
 
 impl From<&Imported> for body::Imported {
     fn from(key: &Imported) -> Self {
-        let Imported { jwk, imported_at, withdraw_at, listed_from, withdrawn, compromised } = key;
+        let Imported { jwk, imported_at, withdraw_at, listed_from, withdrawn, withdrawal_seen_at, compromised } = key;
         Self {
             jwk: Json(jwk.clone()),
             imported_at: Text(*imported_at),
             listed_from: listed_from.get(),
             withdraw_at: withdraw_at.map(Text),
             withdrawn: withdrawn.map(Into::into),
+            withdrawal_seen_at: withdrawal_seen_at.map(Text),
             compromised: compromised.clone(),
         }
     }

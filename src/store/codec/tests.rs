@@ -7,13 +7,13 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use proptest::prelude::*;
 
 use super::*;
-use crate::ids::{BackendId, Handle, JwkSetVersion, Kid, RingName, VersionId};
+use crate::ids::{BackendId, BootId, Handle, JwkSetVersion, Kid, RingName, VersionId};
 use crate::jose::alg::{Algorithm, KeySpec};
 use crate::jose::jwk::{Jwk, PublicKey};
 use crate::lifecycle::event::{Event, Fact, Reason, Succession};
 use crate::lifecycle::policy::{IssuerPolicy, MAX_BYTES, Policy, RingPolicy, Terms};
 use crate::lifecycle::state::Next;
-use crate::lifecycle::time::{Span, Timestamp};
+use crate::lifecycle::time::{ClockSetting, Span, Timestamp};
 
 static EC: LazyLock<PublicKey> = LazyLock::new(|| {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
@@ -59,7 +59,7 @@ fn wander(known_to_verifiers: bool, walk: &[(u8, u8, u32)]) -> Issuer {
         let kids: Vec<Kid> = issuer.jwk_set().iter().map(|jwk| jwk.kid().clone()).collect();
         let kid = kids.get(usize::from(*which) % kids.len().max(1)).cloned();
         let n = n as u64;
-        let fact = match what % 16 {
+        let fact = match what % 18 {
             0 => Fact::RingAdded { ring, spec: KeySpec::new(alg, None).unwrap() },
             1 => Fact::TermsChanged { ring },
             2 | 3 => {
@@ -86,6 +86,14 @@ fn wander(known_to_verifiers: bool, walk: &[(u8, u8, u32)]) -> Issuer {
                 None => Fact::Published { version: JwkSetVersion::new(0) },
             },
             14 => Fact::Requested { ring },
+            15 => {
+                let booted_at = Timestamp::from_second(1_700_000_000) + Span::from_secs(n * 1_000);
+                Fact::ClockSet { setting: ClockSetting { boot: BootId::new([which % 2; 16]), booted_at } }
+            }
+            16 => {
+                let foreign = issuer.state().imported.iter().map(|key| key.kid().clone()).next_back();
+                Fact::ImportWithdrawn { kid: foreign.or(kid).unwrap_or_else(|| Kid::new("none").unwrap()) }
+            }
             _ => Fact::Imported { jwk: jwk(alg, n), withdraw_at: (which % 2 == 0).then_some(at + Span::from_days(9)) },
         };
         let policy = policy(Span::from_hours(u64::from(which % 3 + 1)));
@@ -162,7 +170,7 @@ fn sealed(format: u32, issuer: &str, body: &str) -> Vec<u8> {
     format!("{}\n{envelope}", hash(envelope.as_bytes())).into_bytes()
 }
 
-const EMPTY: &str = r#"{"jwk_set_version":0,"published":null,"known_to_verifiers":false,"rings":[],"imported":[]}"#;
+const EMPTY: &str = r#"{"jwk_set_version":0,"published":null,"known_to_verifiers":false,"rings":[],"imported":[],"history_from":1,"clock":null}"#;
 
 fn refusal(record: &[u8]) -> String {
     decode(&id(), record).unwrap_err().to_string()
@@ -199,14 +207,14 @@ fn a_refusal_says_what_and_where() {
     for (record, expected) in [
         (sealed(1, "other", EMPTY), "issuer main: the record is that of issuer other"),
         (
-            sealed(1, "main", &EMPTY.replace("[]}", "[],\"extra\":1}")),
+            sealed(1, "main", &EMPTY.replace("null}", "null,\"extra\":1}")),
             "issuer main: revision 1: body: unknown field `extra`",
         ),
         (
-            sealed(1, "main", &EMPTY.replace("null", r#"{"version":3,"at":"2026-12-20T00:00:00Z"}"#)),
+            sealed(1, "main", &EMPTY.replacen("null", r#"{"version":3,"at":"2026-12-20T00:00:00Z"}"#, 1)),
             "issuer main: revision 1: a JWK Set is published that was never made",
         ),
-        (sealed(1, "main", &EMPTY.replace("null", r#"{"version":0,"at":"soon"}"#)), "\"soon\" is not a moment"),
+        (sealed(1, "main", &EMPTY.replacen("null", r#"{"version":0,"at":"soon"}"#, 1)), "\"soon\" is not a moment"),
         (b"".to_vec(), "issuer main: the record has no hash"),
     ] {
         let refusal = refusal(&record);

@@ -185,7 +185,8 @@ fn what_is_imported_goes_out_as_it_was_written() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("jwks.json");
     fs::write(&file, r#"{ "keys" : [ {"kty":"EC", "n":1.0} ] }"#).unwrap();
-    let report = json!({"issuer": "main", "revision": 2, "jwk_set_version": 2, "kids": ["a"]}).to_string();
+    let report =
+        json!({"issuer": "main", "revision": 2, "jwk_set_version": 2, "kids": ["a"], "published": true}).to_string();
     let arguments = ["import", "main", file.to_str().unwrap(), "--until", "2027-01-15T00:00:00Z"];
     let (output, asked) = ask(&arguments, vec![Reply::Json(200, report)]);
     assert_eq!(code(&output), 0);

@@ -2,6 +2,9 @@
 
 use jwksd::access::grant::Operation;
 use jwksd::lifecycle::time::Span;
+use std::sync::Arc;
+
+use jwksd::server::health::Health;
 use serde_json::{Value, json};
 
 use super::client::{Client, Reply, ask};
@@ -72,6 +75,9 @@ async fn a_rotation_happens_once_the_standby_is_ready() {
     let log = get(&world, "/v1/audit?limit=1000").await;
     let intents = log["records"].as_array().unwrap().iter().map(|record| &record["record"]);
     let requested = intents.clone().find(|record| record["what"] == "requested").unwrap();
+    assert_eq!(requested["ring"], "es256");
+    let generated = intents.clone().find(|record| record["what"] == "generated").unwrap();
+    assert_eq!((&generated["version"], generated["kid"].is_string()), (&json!(1), true));
     assert_eq!(requested["reason"], "audit finding 7");
     assert!(requested["caller"].as_str().unwrap().starts_with("tcp:127.0.0.1:"));
     assert_eq!(requested["request_id"].as_str(), early.header("x-request-id"));
@@ -270,6 +276,10 @@ async fn readiness_names_what_is_missing_and_liveness_depends_on_nothing() {
     for address in [world.monitor, world.admin] {
         assert_eq!(ask(address, "GET", "/livez", None).await.text(), "ok\n");
     }
+    // To a daemon that found others published it is an addition, for which those are not turned away from.
+    let audit = world.rotator.committer.audit.clone();
+    let established = Health::new(Arc::clone(&world.rotator), audit, Arc::default()).readiness(|_| true);
+    assert_eq!((established.ready, established.issuers[1].ready), (true, false));
     world.backend.recover();
     world.rotator.tick(&"new".parse().unwrap()).await.unwrap();
     assert_eq!(ask(world.monitor, "GET", "/readyz", None).await.status, 200);

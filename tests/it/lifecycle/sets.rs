@@ -8,6 +8,7 @@ use jwksd::lifecycle::issuer::Issuer;
 use jwksd::lifecycle::key_ring::HISTORY_MAX;
 use jwksd::lifecycle::plan::{Action, WaitFor};
 use jwksd::lifecycle::policy::{ACTIVE_PERIOD, PROPAGATION, Standby, Terms};
+use jwksd::lifecycle::state::Next;
 use jwksd::lifecycle::time::Span;
 
 use super::rig::{Rig, jwk, kid, ring, spec};
@@ -38,7 +39,9 @@ fn a_restored_state_goes_on_behind_every_set_that_may_have_been_lost() {
     let mut rig = Rig::running();
     let (newest, listed) = (rig.issuer.state().jwk_set_version, rig.listed());
     let seen = JwkSetVersion::new(newest.get() + 40);
-    rig.issuer = rig.issuer.restored(seen).unwrap();
+    let next_number = rig.state("a").next_number.get();
+    rig.issuer = rig.issuer.restored(seen, 25).unwrap();
+    assert_eq!(rig.state("a").next_number.get(), next_number + 25);
     let restored = rig.issuer.state().jwk_set_version;
     assert_eq!(restored, seen.next());
     assert_eq!(rig.listed(), listed);
@@ -51,8 +54,35 @@ fn a_restored_state_goes_on_behind_every_set_that_may_have_been_lost() {
 }
 
 #[test]
+fn a_restored_state_makes_no_key_under_a_number_that_a_lost_state_may_have_used() {
+    let mut rig = Rig::new(&[("a", Terms::default())]);
+    rig.step();
+    assert!(matches!(rig.state("a").next, Some(Next::Reserved(_))));
+    rig.issuer = rig.issuer.restored(JwkSetVersion::new(0), 3).unwrap();
+    rig.settle();
+    assert_eq!(rig.signer("a"), None);
+    rig.run_for(PROPAGATION);
+    assert_eq!(rig.signer("a"), Some(5), "v1 was reserved, and v2 to v4 may have been");
+}
+
+#[test]
+fn only_sets_before_the_last_128_withdrawn_imports_are_forgotten() {
+    let mut rig = Rig::running();
+    for number in 1..=HISTORY_MAX as u64 + 2 {
+        let kid = kid("old", number);
+        rig.apply(Fact::Imported { jwk: jwk(&kid), withdraw_at: None }).unwrap();
+        rig.apply(Fact::ImportWithdrawn { kid }).unwrap();
+        rig.settle();
+    }
+    assert_eq!(rig.issuer.state().imported.len(), HISTORY_MAX + 1);
+    let newest = rig.issuer.state().jwk_set_version.get();
+    let remembered = (1..=newest).filter(|number| rig.issuer.jwk_set_at(JwkSetVersion::new(*number)).is_some());
+    assert_eq!(remembered.min(), Some(newest - 2 * (HISTORY_MAX as u64 + 1)));
+}
+
+#[test]
 fn before_the_first_set_nothing_is_passed_over_but_the_first_key_propagates() {
-    let restored = Issuer::new(IssuerId::new("main").unwrap(), false).restored(JwkSetVersion::new(40)).unwrap();
+    let restored = Issuer::new(IssuerId::new("main").unwrap(), false).restored(JwkSetVersion::new(40), 1).unwrap();
     assert_eq!(restored.state().jwk_set_version.get(), 0);
     assert!(restored.state().known_to_verifiers);
 }

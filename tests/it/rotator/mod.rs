@@ -172,14 +172,52 @@ async fn without_its_record_in_the_audit_log_nothing_happens() {
 }
 
 #[tokio::test]
-async fn a_jump_of_the_wall_clock_brings_no_rotation_forward() {
+async fn a_wall_clock_that_is_set_shortens_and_lengthens_no_wait() {
+    for (seconds, restarts) in [(86_400, false), (-86_400, false), (1_000, true), (-1_000, true), (30, true)] {
+        let case = format!("set by {seconds} s, restarted: {restarts}");
+        let mut rig = Rig::settled().await;
+        rig.record(Fact::Requested { ring: rig.ring.clone() }).await.unwrap();
+        rig.settle().await;
+        rig.jump(seconds);
+        if restarts {
+            rig = rig.restarted(Vec::new()).await;
+        }
+        rig.settle().await;
+        assert_eq!((rig.signing_version(), rig.backend.labels().len(), rig.listed()), (Some(2), 3, 3), "{case}");
+        // Each wait is checked a second before and a second after its end.
+        for (passes, keys, listed, ready) in
+            [(49, 3, 3, false), (2, 2, 3, false), (48, 2, 3, false), (2, 2, 3, true), (9, 2, 3, true), (2, 2, 2, true)]
+        {
+            rig.pass(passes);
+            rig.settle().await;
+            assert_eq!(
+                (rig.backend.labels().len(), rig.listed(), rig.standby_is_ready()),
+                (keys, listed, ready),
+                "{case}"
+            );
+        }
+        rig.pass(1_000 - 113);
+        rig.settle().await;
+        assert_eq!(rig.signing_version(), Some(2), "{case}");
+        rig.pass(2);
+        rig.settle().await;
+        assert_eq!(rig.signing_version(), Some(3), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_is_noticed_without_anything_being_due() {
     let rig = Rig::settled().await;
-    rig.jump(86_400);
-    rig.settle().await;
-    assert_eq!(rig.signing_version(), Some(1));
-    rig.pass(1_000);
-    rig.settle().await;
-    assert_eq!(rig.signing_version(), Some(2));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(run(Arc::clone(&rig.rotator), async { drop(stopped.await) }));
+    let told = |rig: &Rig| rig.place().state().issuer().state().clock.unwrap().booted_at;
+    let before = told(&rig);
+    rig.jump(-5_000);
+    rig.rotator.wakes.wake(&rig.issuer);
+    let is_told_anew = soon(|| told(&rig) == before.shifted(-5_000)).await;
+    drop(stop);
+    running.await.unwrap();
+    assert!(is_told_anew);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jwksd::publish::Publisher;
 use jwksd::rotator::TickError;
 
-use super::compromised;
 use super::rig::Rig;
+use super::{compromised, soon};
 use crate::support::fake_publisher::FakePublisher;
 
 async fn published() -> (Rig, Arc<FakePublisher>) {
@@ -49,4 +49,20 @@ async fn a_publisher_that_is_new_or_has_lost_its_set_is_given_it_at_the_start() 
     assert_eq!(empty.out(), Some(newest));
     // Nothing new was published, so nothing is recorded.
     assert_eq!(rig.place().state().revision(), before);
+}
+
+#[tokio::test]
+async fn a_set_that_ours_has_overtaken_is_no_alarm() {
+    let (rig, publisher) = published().await;
+    let rig = Arc::new(rig);
+    publisher.hold_next();
+    let slow = tokio::spawn({
+        let (rig, bad) = (Arc::clone(&rig), rig.signer_kid());
+        async move { rig.record(compromised(&bad)).await }
+    });
+    assert!(soon(|| publisher.is_holding()).await);
+    rig.record(compromised(&rig.signer_kid())).await.unwrap();
+    publisher.release();
+    slow.await.unwrap().unwrap();
+    assert_eq!(publisher.out(), Some(rig.place().state().jwk_set_version()));
 }

@@ -157,6 +157,11 @@ impl Rig {
         self.place().state().issuer().ring(&self.ring).unwrap().standby_ready(self.hands.now())
     }
 
+    /// How many keys the newest set lists.
+    pub fn listed(&self) -> usize {
+        self.place().state().issuer().jwk_set().len()
+    }
+
     /// The kids of the set that is out.
     pub fn served(&self) -> String {
         self.place()
@@ -176,7 +181,7 @@ impl Rig {
 
     pub async fn sign(&self) -> Result<SignedJwt, SignError> {
         let claims = Object::parse(r#"{"sub":"alice"}"#, &Limits::DEFAULT).unwrap();
-        let caller = Caller { peer: Peer::Unix { uid: 0, gid: 0 }, token: None };
+        let caller = Caller::at(Peer::Unix { uid: 0, gid: 0 });
         let asker = Asker { caller, request_id: "r".to_owned() };
         self.signer.jwt(self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
     }
@@ -214,7 +219,7 @@ fn daemon(
     let publishers = committed.iter().map(of_issuer).collect();
     let place = |committed: Committed| (committed.issuer.id().clone(), Place::new(settings(ring), committed));
     let places = Arc::new(Places::new(committed.into_iter().map(place)));
-    let steady = SteadyClock::new(Arc::clone(clock));
+    let steady = SteadyClock::new(Arc::clone(clock), jwksd::ids::BootId::new([1; 16]));
     let metrics = Arc::new(Metrics::default());
     let rotator = Rotator::new(Arc::clone(&places), committer, effector, publishers, steady, metrics);
     let signer = Signer::new(places, backends, Some(audit.clone()), Arc::clone(clock));

@@ -166,6 +166,7 @@ pub(super) fn brief(fact: &Fact) -> String {
         Fact::Compromised { kid, succession, .. } => format!("key {} {succession:?}", key_of(kid)),
         Fact::Imported { jwk, .. } => format!("key {}", key_of(jwk.kid())),
         Fact::ImportWithdrawn { kid } => format!("key {}", key_of(kid)),
+        Fact::ClockSet { setting } => format!("{:?}", setting.booted_at),
     };
     format!("{of_whom} {}", fact.name())
 }

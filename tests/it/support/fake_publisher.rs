@@ -6,18 +6,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jwksd::backend::BoxFuture;
 use jwksd::ids::JwkSetVersion;
 use jwksd::publish::{Publication, PublishError, Publisher};
+use tokio::sync::Notify;
 
 /// Holds the newest set.
 #[derive(Debug, Default)]
 pub struct FakePublisher {
     out: Mutex<Option<JwkSetVersion>>,
     fails: AtomicBool,
+    held: AtomicBool,
+    released: Notify,
 }
 
 impl FakePublisher {
     /// Whether every call fails from now on.
     pub fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// Keeps the next call waiting until [`FakePublisher::release`].
+    pub fn hold_next(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a call is kept waiting, or none was since the last [`FakePublisher::hold_next`].
+    pub fn is_holding(&self) -> bool {
+        !self.held.load(Ordering::SeqCst)
+    }
+
+    pub fn release(&self) {
+        self.released.notify_one();
     }
 
     /// The set that it holds.
@@ -29,6 +46,9 @@ impl FakePublisher {
 impl Publisher for FakePublisher {
     fn publish<'a>(&'a self, publication: &'a Publication) -> BoxFuture<'a, Result<(), PublishError>> {
         Box::pin(async move {
+            if self.held.swap(false, Ordering::SeqCst) {
+                self.released.notified().await;
+            }
             if self.fails.load(Ordering::SeqCst) {
                 return Err(PublishError::Unavailable("fake fault".to_owned()));
             }
