@@ -21,3 +21,4 @@ pub mod signer;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

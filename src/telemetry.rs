@@ -8,11 +8,13 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+mod gate;
 mod handles;
 mod histogram;
 mod labels;
 mod metrics;
 
+pub use gate::Gate;
 pub use handles::{IssuerMetrics, JwksMetrics, RingMetrics, SignMetrics};
 pub use histogram::Histogram;
 pub use metrics::{Metrics, RotatorMetrics, StoreMetrics};
@@ -49,13 +51,17 @@ pub mod field {
     pub const RING: &str = "ring";
     /// How long until the next try.
     pub const RETRY_IN: &str = "retry_in";
+    /// How many like it were kept out of the log since the last that was not.
+    pub const UNSAID: &str = "unsaid";
+    /// When something ends.
+    pub const UNTIL: &str = "until";
     /// The number of a version in its ring.
     pub const VERSION: &str = "version";
 
     /// All of them, in alphabetical order.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 18] = [
         ACTION, BACKEND, CALLER, CODE, ELAPSED_MS, ERROR, ISSUER, KEY_SET, KID, LISTENER, REASON, REQUEST_ID, RETRY_IN,
-        REVISION, RING, VERSION,
+        REVISION, RING, UNSAID, UNTIL, VERSION,
     ];
 }
 

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("access", &["ids", "jose", "lifecycle"]),
     ("clock", &["ids", "lifecycle"]),
     ("telemetry", &["ids"]),
+    ("tls", &["access", "lifecycle"]),
     ("config", &["access", "ids", "jose", "lifecycle"]),
     ("audit", &["clock", "failpoint", "ids", "jose", "lifecycle"]),
     ("backend", &["clock", "failpoint", "ids", "jose", "lifecycle"]),
@@ -51,10 +52,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "signer",
             "snapshot",
             "telemetry",
+            "tls",
         ],
     ),
     ("app", &["*"]),
-    ("cli", &["app", "audit", "config", "ids", "jose", "lifecycle", "server::api", "telemetry::chain"]),
+    ("cli", &["app", "audit", "config", "ids", "jose", "lifecycle", "server::api", "telemetry::chain", "tls"]),
 ];
 
 /// Crates that the pure rooms must not know: time, chance, the network, the disk, serialisation of state.

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::ids::{IssuerId, RingName};
 
 use super::caller::{Caller, Peer, TokenHash};
+use super::spiffe::SpiffePattern;
 
 /// Something that a caller can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,10 @@ pub enum Pattern {
     Uid(u32),
     /// A process whose primary group is this one, over a Unix socket.
     Gid(u32),
+    /// Whoever holds a client certificate for such a SPIFFE ID.
+    Spiffe(SpiffePattern),
+    /// Whoever holds a client certificate for this DNS name, which is in lower case.
+    Dns(String),
     /// Whoever presents the bearer token with this SHA-256.
     Token(TokenHash),
     /// Any process on this machine, over loopback TCP: for trying out.
@@ -74,7 +79,11 @@ impl Pattern {
             (Self::Uid(uid), Peer::Unix { uid: peer, .. }) => *uid == peer,
             (Self::Gid(gid), Peer::Unix { gid: peer, .. }) => *gid == peer,
             (Self::Loopback, Peer::Tcp(address)) => address.ip().to_canonical().is_loopback(),
-            // Only hashes are compared: the time this takes tells nothing about the token.
+            (Self::Spiffe(pattern), _) => {
+                let id = caller.certificate.as_ref().and_then(|names| names.spiffe.as_ref());
+                id.is_some_and(|id| pattern.matches(id))
+            }
+            (Self::Dns(name), _) => caller.certificate.as_ref().is_some_and(|names| names.dns.contains(name)),
             (Self::Token(hash), _) => caller.token == Some(*hash),
             _ => false,
         }
@@ -128,14 +137,17 @@ impl Grants {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::access::caller::CertificateNames;
 
     fn unix(uid: u32) -> Caller {
-        Caller { peer: Peer::Unix { uid, gid: 100 }, token: None }
+        Caller::at(Peer::Unix { uid, gid: 100 })
     }
 
     fn tcp(address: &str) -> Caller {
-        Caller { peer: Peer::Tcp(address.parse().unwrap()), token: None }
+        Caller::at(Peer::Tcp(address.parse().unwrap()))
     }
 
     fn grant(caller: Pattern, issuer: Option<&str>, ring: Option<&str>) -> Grants {
@@ -167,6 +179,28 @@ mod tests {
         let part = grant(Pattern::Uid(7), Some("main"), Some("es256"));
         assert!(!part.allow(&unix(7), Operation::Sign, Some(&main), None));
         assert!(!grant(Pattern::Uid(7), Some("main"), None).allow(&unix(7), Operation::Sign, None, None));
+    }
+
+    #[test]
+    fn a_certificate_is_known_by_its_names() {
+        let main = IssuerId::new("main").unwrap();
+        let holder = |spiffe: Option<&str>, dns: &[&str]| {
+            let spiffe = spiffe.map(|id| id.parse().unwrap());
+            let dns = dns.iter().map(ToString::to_string).collect();
+            Caller { certificate: Some(Arc::new(CertificateNames { spiffe, dns })), ..tcp("192.0.2.1:9") }
+        };
+        let sign = |pattern: &Pattern, caller: &Caller| {
+            grant(pattern.clone(), None, None).allow(caller, Operation::Sign, Some(&main), None)
+        };
+        let below = Pattern::Spiffe("spiffe://td/idp/*".parse().unwrap());
+        let dns = Pattern::Dns("idp.example.com".to_owned());
+        let both = holder(Some("spiffe://td/idp/a"), &["x.example.com", "idp.example.com"]);
+        assert!(sign(&below, &both) && sign(&dns, &both));
+        assert_eq!(both.to_string(), "spiffe://td/idp/a");
+        let other = holder(None, &["*.example.com"]);
+        assert!(!sign(&below, &other) && !sign(&dns, &other));
+        assert_eq!(other.to_string(), "dns:*.example.com");
+        assert!(!sign(&below, &tcp("127.0.0.1:9")) && !sign(&dns, &unix(0)));
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod caller;
 pub mod claims;
 pub mod grant;
+pub mod spiffe;

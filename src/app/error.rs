@@ -16,6 +16,7 @@ use crate::rotator::TickError;
 use crate::server::listen::{Address, BindError};
 use crate::store::StoreError;
 use crate::telemetry::LoggingError;
+use crate::tls::TlsError;
 
 /// Why the daemon does not start, or ended. Each says what to do.
 #[derive(Debug, Error)]
@@ -149,6 +150,15 @@ pub enum AppError {
         /// Why.
         #[source]
         source: BindError,
+    },
+    /// A listener's certificates can't be used.
+    #[error("{listener} listener: tls")]
+    Tls {
+        /// Which.
+        listener: &'static str,
+        /// Why.
+        #[source]
+        source: Box<TlsError>,
     },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(

@@ -1,9 +1,11 @@
 //! The listeners: bound before anything else happens, serving last.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::config::{Address, ApiListener, Listen, Listener as Settings};
+use crate::config::{self as tree, Address, ApiListener, Listen, Listener as Settings};
 use crate::server::listen::{Address as BindAddress, Limits, Listener};
+use crate::tls::{ClientAuth, Clients, Endpoint, Files, MinVersion};
 
 use super::AppError;
 
@@ -44,11 +46,48 @@ pub(super) fn tcp(listener: &Listener) -> Option<SocketAddr> {
     }
 }
 
+/// Every listener's TLS, by the listener's name.
+pub(super) fn endpoints(listeners: &Listeners) -> Vec<(&'static str, Arc<Endpoint>)> {
+    let Listeners { public, signing, admin, metrics } = listeners;
+    [Some(public), Some(signing), Some(admin), metrics.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter_map(Listener::tls)
+        .collect()
+}
+
 pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<Listener, AppError> {
-    let address = match &settings.address {
+    let Settings { address, mode, tls, max_connections, request_timeout } = settings;
+    let address = match address {
         Address::Tcp(address) => BindAddress::Tcp(*address),
-        Address::Unix(path) => BindAddress::Unix { path: path.clone(), mode: settings.mode },
+        Address::Unix(path) => BindAddress::Unix { path: path.clone(), mode: *mode },
     };
-    let limits = Limits { connections: settings.max_connections, ..Limits::default() };
-    Listener::bind(name, &address, limits).await.map_err(|source| AppError::Listen { listener: name, source })
+    let default = Limits::default();
+    let limits =
+        Limits { connections: *max_connections, head: default.head.min(request_timeout.as_duration()), ..default };
+    let endpoint = tls.as_ref().map(|tls| Endpoint::load(files(tls))).transpose();
+    let endpoint = endpoint.map_err(|source| AppError::Tls { listener: name, source: Box::new(source) })?;
+    let listener = Listener::bind(name, &address, limits).await;
+    let listener = listener.map_err(|source| AppError::Listen { listener: name, source })?;
+    Ok(match endpoint {
+        Some(endpoint) => listener.with_tls(Arc::new(endpoint)),
+        None => listener,
+    })
+}
+
+fn files(tls: &tree::Tls) -> Files {
+    let tree::Tls { cert, key, min_version, clients } = tls;
+    let clients = clients.as_ref().map(|tree::TlsClients { ca, auth, crls }| Clients {
+        ca: ca.clone(),
+        auth: match auth {
+            tree::ClientAuth::Required => ClientAuth::Required,
+            tree::ClientAuth::Optional => ClientAuth::Optional,
+        },
+        crls: crls.clone(),
+    });
+    let min_version = match min_version {
+        tree::MinVersion::Tls12 => MinVersion::Tls12,
+        tree::MinVersion::Tls13 => MinVersion::Tls13,
+    };
+    Files { cert: cert.clone(), key: key.clone(), min_version, clients }
 }

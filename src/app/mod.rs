@@ -35,7 +35,7 @@ use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
 use crate::server::health::Health;
-use crate::server::listen::ConnectionMetrics;
+use crate::server::listen::{CertificateMetrics, ConnectionMetrics};
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
@@ -55,6 +55,7 @@ pub struct App {
     audit: Audit,
     clock: Arc<dyn Clock>,
     connections: ConnectionMetrics,
+    certificates: CertificateMetrics,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
     health: Arc<Health>,
@@ -74,6 +75,7 @@ impl App {
         let backends = open::backends(&config, &BackendMetrics::register(&mut registry), &clock)?;
         recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
+        let certificates = CertificateMetrics::register(&mut registry);
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
@@ -96,7 +98,7 @@ impl App {
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
         let metrics = Arc::clone(&rotator.metrics);
         let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
-        let app = Self { config, audit, clock, connections, rotator, signer, health };
+        let app = Self { config, audit, clock, connections, certificates, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)

@@ -9,14 +9,16 @@ use crate::config::ApiListener;
 use crate::server::admin::{self, Admin};
 use crate::server::health::Monitor;
 use crate::server::jwks::Jwks;
-use crate::server::listen::serve;
+use crate::server::listen::{renew, serve};
 use crate::server::sign::{self, Signing};
 
-use super::listen::Listeners;
+use super::listen::{Listeners, endpoints};
 use super::{App, ended, named, settings};
 
 /// Spawns one part per listener; each ends once `stopped` says so and its requests are answered.
 pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Listeners, stopped: &watch::Receiver<()>) {
+    let renewing = renew(endpoints(&listeners), app.certificates.clone(), ended(stopped.clone()));
+    parts.spawn(named("renewal of certificates", renewing));
     let Listeners { public, signing, admin, metrics: monitored } = listeners;
     let grants = Arc::new(settings::grants(&app.config));
     let metrics = &app.rotator.metrics;

@@ -172,12 +172,21 @@ pub struct CheckConfig {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct Daemon {
-    /// Its admin listener: HOST:PORT or unix:PATH
+    /// Its admin listener: HOST:PORT, https://HOST:PORT or unix:PATH
     #[arg(long, value_name = "ADDR", env = "JWKSD_ADMIN", default_value = DEFAULT)]
     pub admin: Target,
     /// A file with the bearer token to show; over a Unix socket the user id is usually enough
     #[arg(long, value_name = "FILE", env = "JWKSD_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// For https: the authorities that its certificate must come from; else those of the system
+    #[arg(long, value_name = "FILE", env = "JWKSD_CA")]
+    pub ca: Option<PathBuf>,
+    /// For https: the certificate to show
+    #[arg(long, value_name = "FILE", env = "JWKSD_CERT", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// For https: the private key of that certificate
+    #[arg(long, value_name = "FILE", env = "JWKSD_KEY", requires = "cert")]
+    pub key: Option<PathBuf>,
 }
 
 /// What happens next.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -18,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::args::Daemon;
 use super::exit::Exit;
@@ -25,12 +29,14 @@ use super::output;
 use super::paint::{DOUBTFUL, paint};
 use super::target::Target;
 use crate::server::api::Problem;
+use crate::tls::{ClientFiles, TlsError, client_config};
 
 /// One daemon, asked by one operator.
 #[derive(Debug)]
 pub struct Client {
     target: Target,
     token: Option<HeaderValue>,
+    tls: Option<Arc<ClientConfig>>,
     runtime: Runtime,
 }
 
@@ -55,6 +61,9 @@ pub enum ClientError {
     /// The token can't be sent.
     #[error("token file {} holds no bearer token: one line of printable characters is expected", .0.display())]
     TokenForm(PathBuf),
+    /// The certificates for TLS can't be used.
+    #[error("TLS")]
+    Tls(#[source] Box<TlsError>),
     /// Nothing was asked of any daemon.
     #[error("no daemon answers at {target}")]
     Unreachable {
@@ -103,7 +112,7 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Token { .. } | Self::TokenForm(_) => Exit::Usage,
+            Self::Token { .. } | Self::TokenForm(_) | Self::Tls(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Silent { .. } | Self::Foreign { .. } => Exit::Unreachable,
             Self::Unknown { .. } => Exit::Unknown,
             Self::Refused(problem) if problem.code == OUTCOME_UNKNOWN => Exit::Unknown,
@@ -133,7 +142,7 @@ impl ClientError {
             }
             Self::Refused(problem) if problem.status == 403 => Some("`jwksd whoami` says what you may do"),
             Self::Refused(problem) if problem.status >= 500 => Some("the daemon's log tells more under that request"),
-            Self::Refused(_) | Self::Token { .. } | Self::TokenForm(_) => None,
+            Self::Refused(_) | Self::Token { .. } | Self::TokenForm(_) | Self::Tls(_) => None,
         }
     }
 }
@@ -143,17 +152,26 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Token`] or [`ClientError::TokenForm`] if there should be a token and is none,
+    /// [`ClientError::Tls`] if the certificates can't be used,
     /// [`ClientError::Unreachable`] if the operating system has no means to connect at all.
     pub fn new(daemon: &Daemon) -> Result<Self, ClientError> {
         let target = daemon.admin.clone();
         let token = daemon.token_file.as_deref().map(read_token).transpose()?;
-        if token.is_some() && !target.is_local() {
-            let warning = format!("the token goes to {target} unencrypted; prefer its socket or a tunnel (ssh -L)");
+        if token.is_some() && !target.is_private() {
+            let warning = format!("the token goes to {target} unencrypted; prefer its socket, https:// or a tunnel");
             output::say(&format!("{} {warning}", paint(DOUBTFUL, "warning:")));
         }
+        let tls = match &target {
+            Target::Tls { .. } => {
+                let identity = daemon.cert.clone().zip(daemon.key.clone());
+                let files = ClientFiles { ca: daemon.ca.clone(), identity };
+                Some(client_config(&files).map_err(|error| ClientError::Tls(Box::new(error)))?)
+            }
+            Target::Tcp { .. } | Target::Unix(_) => None,
+        };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| ClientError::Unreachable { target: target.clone(), source })?;
-        Ok(Self { target, token, runtime })
+        Ok(Self { target, token, tls, runtime })
     }
 
     /// Asks for something.
@@ -190,6 +208,10 @@ impl Client {
                     let stream = self.connect(TcpStream::connect((host.as_str(), *port))).await?;
                     Ok(timeout(ANSWER_WITHIN, exchange(stream, request)).await)
                 }
+                Target::Tls { host, port } => {
+                    let stream = self.connect(self.secured(host, *port)).await?;
+                    Ok(timeout(ANSWER_WITHIN, exchange(stream, request)).await)
+                }
                 Target::Unix(path) => {
                     let stream = self.connect(UnixStream::connect(path)).await?;
                     Ok(timeout(ANSWER_WITHIN, exchange(stream, request)).await)
@@ -217,13 +239,23 @@ impl Client {
         connected.map_err(|source| ClientError::Unreachable { target: self.target.clone(), source })
     }
 
+    async fn secured(&self, host: &str, port: u16) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        let config = self.tls.clone().ok_or(io::ErrorKind::Unsupported)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = TcpStream::connect((host, port)).await?;
+        TlsConnector::from(config).connect(name, stream).await
+    }
+
     fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
         let has_body = !body.is_empty();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().expect("invariant: paths are made of names, numbers and escaped kids");
         let host = match &self.target {
-            Target::Tcp { .. } => HeaderValue::from_str(&self.target.to_string()).ok(),
+            Target::Tcp { .. } | Target::Tls { .. } => {
+                let target = self.target.to_string();
+                HeaderValue::from_str(target.trim_start_matches("https://")).ok()
+            }
             Target::Unix(_) => None,
         };
         let headers = request.headers_mut();

@@ -20,16 +20,23 @@ pub enum Target {
         /// The port.
         port: u16,
     },
+    /// The same, over TLS.
+    Tls {
+        /// The host, without brackets, as its certificate names it.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket.
     Unix(PathBuf),
 }
 
 impl Target {
-    /// Whether what is sent stays on this machine.
+    /// Whether nobody on the way can read what is sent.
     #[must_use]
-    pub fn is_local(&self) -> bool {
+    pub fn is_private(&self) -> bool {
         match self {
-            Self::Unix(_) => true,
+            Self::Unix(_) | Self::Tls { .. } => true,
             Self::Tcp { host, .. } => match host.parse::<IpAddr>() {
                 Ok(IpAddr::V4(address)) => address.is_loopback() && address != Ipv4Addr::UNSPECIFIED,
                 Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,
@@ -44,6 +51,8 @@ impl fmt::Display for Target {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tls { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Tls { host, port } => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -52,14 +61,9 @@ impl fmt::Display for Target {
 /// Why a text does not say where the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TargetError {
-    /// Neither form.
-    #[error("write HOST:PORT such as 127.0.0.1:8082, or unix:PATH such as {DEFAULT}")]
+    /// None of the forms.
+    #[error("write HOST:PORT such as 127.0.0.1:8082, https://HOST:PORT for TLS, or unix:PATH such as {DEFAULT}")]
     Form,
-    /// TLS was asked for.
-    #[error(
-        "the admin client speaks no TLS; go to the machine and use its socket (unix:PATH), or through a tunnel (ssh -L)"
-    )]
-    Tls,
 }
 
 impl FromStr for Target {
@@ -69,10 +73,11 @@ impl FromStr for Target {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(TargetError::Form) } else { Ok(Self::Unix(path.into())) };
         }
-        if text.starts_with("https:") {
-            return Err(TargetError::Tls);
-        }
-        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let (text, is_tls) = match text.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (text.strip_prefix("http://").unwrap_or(text), false),
+        };
+        let text = text.trim_end_matches('/');
         let (host, port) = text.rsplit_once(':').ok_or(TargetError::Form)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -82,7 +87,8 @@ impl FromStr for Target {
             None => return Err(TargetError::Form),
         };
         let port = port.parse().map_err(|_| TargetError::Form)?;
-        Ok(Self::Tcp { host: host.to_owned(), port })
+        let host = host.to_owned();
+        Ok(if is_tls { Self::Tls { host, port } } else { Self::Tcp { host, port } })
     }
 }
 
@@ -92,24 +98,36 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_with_a_port_or_a_socket() {
-        for (text, shown, is_local) in [
+        for (text, shown, is_private) in [
             ("127.0.0.1:8082", "127.0.0.1:8082", true),
             ("http://localhost:8082/", "localhost:8082", true),
             ("[::1]:8082", "[::1]:8082", true),
             ("[2001:db8::1]:80", "[2001:db8::1]:80", false),
             ("keys.example.com:8082", "keys.example.com:8082", false),
+            ("https://keys.example.com:8082/", "https://keys.example.com:8082", true),
+            ("https://[2001:db8::1]:80", "https://[2001:db8::1]:80", true),
             (DEFAULT, DEFAULT, true),
         ] {
             let target: Target = text.parse().unwrap();
-            assert_eq!((target.to_string().as_str(), target.is_local()), (shown, is_local));
+            assert_eq!((target.to_string().as_str(), target.is_private()), (shown, is_private));
         }
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_two_forms() {
-        for text in ["", "unix:", "8082", "/run/jwksd/admin.sock", "::1:8082", "a b:1", "host:65536", "http://a/b:1"] {
+    fn anything_else_is_refused_with_the_forms() {
+        for text in [
+            "https://keys.example.com",
+            "https:a:1",
+            "",
+            "unix:",
+            "8082",
+            "/run/jwksd/admin.sock",
+            "::1:8082",
+            "a b:1",
+            "host:65536",
+            "http://a/b:1",
+        ] {
             assert_eq!(text.parse::<Target>(), Err(TargetError::Form), "{text:?}");
         }
-        assert_eq!("https://keys.example.com".parse::<Target>(), Err(TargetError::Tls));
     }
 }

@@ -11,12 +11,13 @@ use toml::Spanned;
 
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
-    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, LogLevel, Mode, NumericId, TokenHash, Typ,
-    VariableName,
+    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, LogLevel, Mode, NumericId, TokenHash,
+    Typ, VariableName,
 };
-use super::tree::{Address, AuditSignatures, LogFormat, SelfVerify, StoreKind};
+use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
 use super::value::{Field, Parsed, Section, Table, TableVisitor};
+use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
 use crate::lifecycle::policy::Standby;
@@ -93,6 +94,7 @@ table!(ListenerTable, "a table such as { address = \"127.0.0.1:8080\" }" {
     address: Field<Address>,
     mode: Field<Mode>,
     plain_http: Field<bool>,
+    tls: Section<TlsTable>,
     max_connections: Field<Count>,
     request_timeout: Field<Span>,
 });
@@ -100,10 +102,19 @@ table!(ApiListenerTable, "a table such as { address = \"unix:/run/jwksd/sign.soc
     address: Field<Address>,
     mode: Field<Mode>,
     plain_http: Field<bool>,
+    tls: Section<TlsTable>,
     max_connections: Field<Count>,
     request_timeout: Field<Span>,
     max_body: Field<ByteSize>,
     max_concurrency: Field<Count>,
+});
+table!(TlsTable, "a table such as { cert = \"/etc/jwksd/tls.pem\", key = \"/etc/jwksd/tls.key\" }" {
+    cert: Field<AbsolutePath>,
+    key: Field<AbsolutePath>,
+    min_version: Field<MinVersion>,
+    client_ca: Field<AbsolutePath>,
+    client_auth: Field<ClientAuth>,
+    client_crls: Option<OneOrMany<AbsolutePath>>,
 });
 table!(LogTable, "a table [log]" {
     format: Field<LogFormat>,
@@ -172,6 +183,8 @@ table!(GrantTable, "a table under [[grants]]" {
 table!(CallerTable, "a table such as { uid = 1001 }" {
     uid: Field<NumericId>,
     gid: Field<NumericId>,
+    spiffe: Field<SpiffePattern>,
+    dns: Field<DnsName>,
     token_sha256: Field<TokenHash>,
     loopback: Field<bool>,
 });

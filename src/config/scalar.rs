@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::tree::{Address, AuditSignatures, LogFormat, SelfVerify, StoreKind};
+use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
 use super::value::{Scalar, choice};
 use crate::access::grant::Operation;
+use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
 use crate::lifecycle::policy::Standby;
@@ -33,6 +34,7 @@ from_str! {
     RingName: "the name of a ring in quotes",
     BackendId: "the name of a backend in quotes",
     Timestamp: "a moment in quotes, such as \"2026-12-20T00:00:00Z\"",
+    SpiffePattern: "a SPIFFE ID in quotes, such as \"spiffe://prod.example.com/idp\"",
     IssuerUrl: "a URL in quotes, such as \"https://id.example.com\"",
 }
 
@@ -53,6 +55,8 @@ words! {
     AuditSignatures: "\"durable\", \"async\" or \"off\"",
         [("durable", Self::Durable), ("async", Self::Async), ("off", Self::Off)];
     LogFormat: "\"json\" or \"text\"", [("json", Self::Json), ("text", Self::Text)];
+    MinVersion: "\"1.3\" or \"1.2\" in quotes", [("1.3", Self::Tls13), ("1.2", Self::Tls12)];
+    ClientAuth: "\"required\" or \"optional\"", [("required", Self::Required), ("optional", Self::Optional)];
     Algorithm: "a signature algorithm in quotes, such as \"ES256\"", Algorithm::ALL.map(|alg| (alg.name(), alg));
     Standby: "\"always\" or \"just-in-time\"", [("always", Self::Always), ("just-in-time", Self::JustInTime)];
     SelfVerify: "\"always\" or \"load\"", [("always", Self::Always), ("load", Self::Load)];
@@ -275,6 +279,24 @@ impl Scalar for Typ {
             false => {
                 Err(format!("{text:?} is not a token type: 1 to 64 characters out of A-Z, a-z, 0-9 and . + / _ -"))
             }
+        })
+    }
+}
+
+/// A DNS name as certificates hold it, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DnsName(pub(super) String);
+
+impl Scalar for DnsName {
+    const EXPECTED: &'static str = "a DNS name in quotes, such as \"idp.example.com\"";
+
+    fn text(text: &str) -> Option<Result<Self, String>> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);
+        let good = text.len() <= 253 && text.split('.').all(is_label);
+        Some(match good {
+            true => Ok(Self(text.to_ascii_lowercase())),
+            false => Err(format!("{text:?} is not a DNS name such as \"idp.example.com\"; wildcards are not taken")),
         })
     }
 }

@@ -107,10 +107,57 @@ pub struct Listener {
     pub address: Address,
     /// The permission bits of a Unix socket; unused for TCP.
     pub mode: u32,
-    /// Connections beyond so many wait to be accepted.
+    /// TLS, if this listener speaks it.
+    pub tls: Option<Tls>,
+    /// Connections beyond so many are closed at once.
     pub max_connections: usize,
-    /// A request that takes longer, from its first byte on, is ended.
+    /// How long a request may take. On listeners that answer from memory: how long a client may take to send it,
+    /// and to read the answer.
     pub request_timeout: Span,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The oldest version of the protocol that is spoken.
+    pub min_version: MinVersion,
+    /// How clients are recognised by certificates, if they are.
+    pub clients: Option<TlsClients>,
+}
+
+/// How clients are recognised by certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsClients {
+    /// The bundle of certificate authorities.
+    pub ca: PathBuf,
+    /// Whether a client must show a certificate.
+    pub auth: ClientAuth,
+    /// Files of revocation lists.
+    pub crls: Vec<PathBuf>,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    #[default]
+    Tls13,
+}
+
+/// Whether a client must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// It must.
+    #[default]
+    Required,
+    /// It may.
+    Optional,
 }
 
 /// A listener that takes requests with a body and does work for each.
@@ -128,13 +175,13 @@ impl Listener {
     /// The defaults of `[listen] public`.
     #[must_use]
     pub fn public(address: Address) -> Self {
-        Self { address, mode: SOCKET_MODE, max_connections: 1_024, request_timeout: Span::from_secs(10) }
+        Self { address, mode: SOCKET_MODE, tls: None, max_connections: 1_024, request_timeout: Span::from_secs(10) }
     }
 
     /// The defaults of `[listen] metrics`.
     #[must_use]
     pub fn metrics(address: Address) -> Self {
-        Self { address, mode: SOCKET_MODE, max_connections: 16, request_timeout: Span::from_secs(10) }
+        Self { address, mode: SOCKET_MODE, tls: None, max_connections: 16, request_timeout: Span::from_secs(10) }
     }
 }
 
@@ -143,7 +190,7 @@ impl ApiListener {
     #[must_use]
     pub fn signing(address: Address) -> Self {
         let request_timeout = Span::from_secs(30);
-        let listener = Listener { address, mode: SOCKET_MODE, max_connections: 1_024, request_timeout };
+        let listener = Listener { address, mode: SOCKET_MODE, tls: None, max_connections: 1_024, request_timeout };
         Self { listener, max_body: 64 * 1_024, max_concurrency: 256 }
     }
 
@@ -151,7 +198,7 @@ impl ApiListener {
     #[must_use]
     pub fn admin(address: Address) -> Self {
         let request_timeout = Span::from_mins(1);
-        let listener = Listener { address, mode: SOCKET_MODE, max_connections: 64, request_timeout };
+        let listener = Listener { address, mode: SOCKET_MODE, tls: None, max_connections: 64, request_timeout };
         Self { listener, max_body: 1_024 * 1_024, max_concurrency: 16 }
     }
 }

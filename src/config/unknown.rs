@@ -29,13 +29,10 @@ fn is_home(home: &str, table: &str) -> bool {
 }
 
 /// Keys of releases to come, and of others' habits.
-const LATER: [(&str, &str); 6] = [
-    ("tls", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
-    ("cert", "TLS comes in a later release; let it end in front of this listener and set plain_http = true"),
+const LATER: [(&str, &str); 3] = [
     ("module", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
     ("token", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
     ("pin", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-    ("spiffe", "callers are recognised by uid, gid, token_sha256 or loopback in this release"),
 ];
 
 /// Keys that are often written one table too high or too low.

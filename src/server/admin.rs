@@ -34,7 +34,7 @@ use super::RequestIds;
 use super::health::Health;
 use super::http::BodyLimits;
 use super::problem::{Code, Refusal};
-use crate::access::caller::Peer;
+use crate::access::caller::Caller;
 use crate::access::grant::{Grants, Operation};
 use crate::ids::{InstallationId, IssuerId, RingName};
 use crate::lifecycle::time::Timestamp;
@@ -137,8 +137,8 @@ impl Admin {
 
     /// What answers the requests of one connection.
     #[must_use]
-    pub fn connection(&self, peer: Peer) -> Connection {
-        Connection { service: TowerToHyperService::new(self.0.clone()), peer }
+    pub fn connection(&self, caller: Caller) -> Connection {
+        Connection { service: TowerToHyperService::new(self.0.clone()), caller }
     }
 }
 
@@ -146,7 +146,7 @@ impl Admin {
 #[derive(Debug, Clone)]
 pub struct Connection {
     service: TowerToHyperService<Router>,
-    peer: Peer,
+    caller: Caller,
 }
 
 impl Service<Request<Incoming>> for Connection {
@@ -155,7 +155,7 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.caller.clone());
         Box::pin(self.service.call(request))
     }
 }

@@ -5,9 +5,9 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::problem::{Code, Refusal};
-use crate::access::caller::{Caller, Peer, TokenHash};
+use crate::access::caller::{Caller, TokenHash};
 
-/// The caller of a request with these headers over a connection to `peer`.
+/// The caller of a request with these headers over a connection of `caller`.
 ///
 /// The token itself is hashed here and goes no further.
 /// # Errors
@@ -15,14 +15,14 @@ use crate::access::caller::{Caller, Peer, TokenHash};
 /// tried to present credentials must not be taken for one who has none.
 /// # Source
 /// RFC 6750, section 2.1.
-pub fn identify(peer: Peer, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub fn identify(caller: &Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let token = match (all.next(), all.next()) {
         (None, _) => None,
         (Some(one), None) => Some(bearer(one.as_bytes()).ok_or_else(malformed)?),
         _ => return Err(malformed()),
     };
-    Ok(Caller { peer, token: token.map(hash) })
+    Ok(Caller { token: token.map(hash), ..caller.clone() })
 }
 
 /// The hash by which the configuration names `token`.

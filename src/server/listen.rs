@@ -4,6 +4,8 @@
 
 mod counters;
 mod paced;
+mod renew;
+mod secure;
 mod serve;
 mod unix;
 
@@ -11,12 +13,16 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::tls::Endpoint;
+
 pub use counters::{ConnectionMetrics, Counters};
+pub use renew::{CertificateMetrics, renew};
 pub use serve::serve;
 use unix::SocketFile;
 
@@ -50,8 +56,8 @@ pub struct Limits {
     /// Connections at once. One more is accepted and closed at once: its client learns it now and can turn
     /// elsewhere, which it could not from within the backlog.
     pub connections: usize,
-    /// How long a client may take over a request's head, and how long it may leave a full answer unread; at
-    /// most twice as long passes until the connection is closed.
+    /// How long a client may take over the TLS handshake, how long over a request's head, and how long it may
+    /// leave a full answer unread; of the last two, at most twice as long passes until the connection is closed.
     pub head: Duration,
     /// How long a connection may be idle between requests, rounded up to a multiple of `head`. Longer than
     /// the clients' own bound, so that they are the ones who close.
@@ -104,6 +110,7 @@ pub struct Listener {
     name: &'static str,
     address: Address,
     limits: Limits,
+    tls: Option<Arc<Endpoint>>,
 }
 
 #[derive(Debug)]
@@ -140,7 +147,20 @@ impl Listener {
                 (Socket::Unix(listener, file), address.clone())
             }
         };
-        Ok(Self { socket, name, address: bound, limits })
+        Ok(Self { socket, name, address: bound, limits, tls: None })
+    }
+
+    /// The same, over TLS if it is a TCP address.
+    #[must_use]
+    pub fn with_tls(mut self, endpoint: Arc<Endpoint>) -> Self {
+        self.tls = Some(endpoint);
+        self
+    }
+
+    /// Its TLS, under the name that logs and metrics use.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&'static str, Arc<Endpoint>)> {
+        self.tls.as_ref().map(|endpoint| (self.name, Arc::clone(endpoint)))
     }
 
     /// What it puts up with.

@@ -27,7 +27,7 @@ use super::caller::identify;
 use super::http::{Answer, BodyLimits, check_json, read_body, succeeded};
 use super::problem::{Code, Refusal};
 use super::{RequestIds, openapi};
-use crate::access::caller::{Caller, Peer};
+use crate::access::caller::Caller;
 use crate::access::grant::{Grants, Operation};
 use crate::clock::Clock;
 use crate::ids::{IssuerId, RingName};
@@ -116,8 +116,8 @@ impl Signing {
 
     /// What answers the requests of one connection.
     #[must_use]
-    pub fn connection(&self, peer: Peer) -> Connection {
-        Connection { signing: self.clone(), peer }
+    pub fn connection(&self, caller: Caller) -> Connection {
+        Connection { signing: self.clone(), caller: Arc::new(caller) }
     }
 }
 
@@ -125,7 +125,7 @@ impl Signing {
 #[derive(Debug, Clone)]
 pub struct Connection {
     signing: Signing,
-    peer: Peer,
+    caller: Arc<Caller>,
 }
 
 impl Service<Request<Incoming>> for Connection {
@@ -134,17 +134,17 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (signing, peer) = (Arc::clone(&self.signing.0), self.peer);
-        Box::pin(async move { Ok(signing.answer(peer, request).await) })
+        let (signing, caller) = (Arc::clone(&self.signing.0), Arc::clone(&self.caller));
+        Box::pin(async move { Ok(signing.answer(&caller, request).await) })
     }
 }
 
 impl Inner {
-    async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answer {
+    async fn answer(&self, connected: &Caller, mut request: Request<Incoming>) -> Answer {
         let request_id = self.ids.name(request.headers());
-        let caller = match identify(peer, request.headers()) {
+        let caller = match identify(connected, request.headers()) {
             Ok(caller) => caller,
-            Err(refusal) => return self.refused(&refusal, &Caller { peer, token: None }, &request_id),
+            Err(refusal) => return self.refused(&refusal, connected, &request_id),
         };
         let asker = Asker { caller, request_id };
         let worked = timeout(self.settings.within, self.work(&asker, &mut request)).await;

@@ -5,14 +5,14 @@ mod cases;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jwksd::access::caller::TokenHash;
 use jwksd::access::grant::{Operation, Pattern};
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Config, ConfigErrors, Issuer, Listener, Log,
-    Ring, Sealing, SelfVerify,
+    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, ClientAuth, Config, ConfigErrors, Issuer,
+    Listener, Log, MinVersion, Ring, Sealing, SelfVerify, Tls, TlsClients,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -109,7 +109,17 @@ fn the_example_names_every_key() {
             assert!(named || exempt, "{table} does not name {key}");
         }
     }
-    for inline in ["file = ", "credential = ", "env = ", "uid = ", "gid = ", "token_sha256 = ", "loopback = "] {
+    for inline in [
+        "file = ",
+        "credential = ",
+        "env = ",
+        "uid = ",
+        "gid = ",
+        "spiffe = ",
+        "dns = ",
+        "token_sha256 = ",
+        "loopback = ",
+    ] {
         assert!(text.contains(&format!("{{ {inline}")), "{inline}");
     }
     for verifier in jwksd::lifecycle::verifiers::names() {
@@ -184,6 +194,23 @@ fn everything_that_can_be_said_is_kept() {
     assert_eq!((ring.self_verify, ring.typ.as_str(), ring.raw_signatures), (SelfVerify::Always, "at+jwt", false));
     let Pattern::Token(TokenHash(hash)) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
     assert_eq!(hash[..2], [0x00, 0xff]);
+}
+
+#[test]
+fn tls_is_kept_with_its_defaults() {
+    let tls = |keys: &str| {
+        let public = format!("{{ address = \"0.0.0.0:8443\", tls = {{ cert = \"/c\", key = \"/k\"{keys} }} }}");
+        parse(&GOOD.replacen(cases::PUBLIC, &public, 1)).listen.public.tls.unwrap()
+    };
+    let (cert, key) = (PathBuf::from("/c"), PathBuf::from("/k"));
+    let plain = Tls { cert, key, min_version: MinVersion::Tls13, clients: None };
+    assert_eq!(tls(""), plain);
+    let clients = TlsClients { ca: "/ca".into(), auth: ClientAuth::Required, crls: Vec::new() };
+    assert_eq!(tls(", client_ca = \"/ca\""), Tls { clients: Some(clients), ..plain.clone() });
+    let clients = TlsClients { ca: "/ca".into(), auth: ClientAuth::Optional, crls: vec!["/a".into(), "/b".into()] };
+    let said =
+        ", min_version = \"1.2\", client_ca = \"/ca\", client_auth = \"optional\", client_crls = [\"/a\", \"/b\"]";
+    assert_eq!(tls(said), Tls { min_version: MinVersion::Tls12, clients: Some(clients), ..plain });
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod listener;
 mod openapi;
 mod public;
 mod signing;
+mod tls;
 mod world;

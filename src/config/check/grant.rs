@@ -60,10 +60,12 @@ fn grant(
 
 fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<Pattern> {
     let place = table.span();
-    let CallerTable { uid, gid, token_sha256, loopback } = table.into_inner();
+    let CallerTable { uid, gid, spiffe, dns, token_sha256, loopback } = table.into_inner();
     let set = [
         ("uid", uid.is_some()),
         ("gid", gid.is_some()),
+        ("spiffe", spiffe.is_some()),
+        ("dns", dns.is_some()),
         ("token_sha256", token_sha256.is_some()),
         ("loopback", loopback.is_some()),
     ];
@@ -79,7 +81,9 @@ fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<
     let uid = plain(uid).map(|id| Pattern::Uid(id.0));
     let gid = plain(gid).map(|id| Pattern::Gid(id.0));
     let token = plain(token_sha256).map(|hash| Pattern::Token(TokenHash(hash.0)));
-    uid.or(gid).or(token).or(plain(loopback).map(|_| Pattern::Loopback))
+    let spiffe = plain(spiffe).map(Pattern::Spiffe);
+    let dns = plain(dns).map(|name| Pattern::Dns(name.0));
+    uid.or(gid).or(spiffe).or(dns).or(token).or(plain(loopback).map(|_| Pattern::Loopback))
 }
 
 type AllowList = Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>;
@@ -143,7 +147,14 @@ fn warn_of_unreachable(caller: &Pattern, place: &Place, listen: Option<&Listen>,
     let Some(listen) = listen else { return };
     let addresses = [&listen.signing.listener.address, &listen.admin.listener.address];
     let unix = addresses.iter().any(|address| matches!(address, Address::Unix(_)));
+    let listeners = [&listen.signing.listener, &listen.admin.listener];
+    let certified = listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.clients.is_some()));
     match caller {
+        Pattern::Spiffe(_) | Pattern::Dns(_) if !certified => faults.warn(
+            place,
+            "neither signing nor admin has tls with client_ca, and only by that is a caller's certificate known; \
+             nobody will match",
+        ),
         Pattern::Uid(_) | Pattern::Gid(_) if !unix => faults.warn(
             place,
             "neither signing nor admin listens on a Unix socket, and only there does a caller have a uid and \

@@ -5,8 +5,8 @@ use toml::Spanned;
 use super::backend::Backends;
 use super::faults::Faults;
 use crate::config::document::Place;
-use crate::config::file::{ApiListenerTable, ListenTable, ListenerTable};
-use crate::config::tree::{Address, ApiListener, Listen, Listener};
+use crate::config::file::{ApiListenerTable, ListenTable, ListenerTable, TlsTable};
+use crate::config::tree::{Address, ApiListener, Listen, Listener, Tls, TlsClients};
 use crate::config::value::{Field, Section, plain};
 use crate::lifecycle::time::Span;
 
@@ -85,9 +85,10 @@ fn api_listener(
     faults: &mut Faults<'_>,
 ) -> Option<ApiListener> {
     let place = table.span();
-    let ApiListenerTable { address, mode, plain_http, max_connections, request_timeout, max_body, max_concurrency } =
-        table.into_inner();
-    let own = ListenerTable { address, mode, plain_http, max_connections, request_timeout };
+    let table = table.into_inner();
+    let ApiListenerTable { address, mode, plain_http, tls, max_connections, request_timeout, .. } = table;
+    let (max_body, max_concurrency) = (table.max_body, table.max_concurrency);
+    let own = ListenerTable { address, mode, plain_http, tls, max_connections, request_timeout };
     let unbound = |address| defaults(address).listener;
     let listener = listener(name, Spanned::new(place, own), unbound, taken, faults)?;
     let default = defaults(listener.address.clone());
@@ -106,7 +107,9 @@ fn listener(
     faults: &mut Faults<'_>,
 ) -> Option<Listener> {
     let place = table.span();
-    let ListenerTable { address, mode, plain_http, max_connections, request_timeout } = table.into_inner();
+    let ListenerTable { address, mode, plain_http, tls, max_connections, request_timeout } = table.into_inner();
+    let has_tls = tls.is_some();
+    let tls = tls.map(|table| build_tls(table, &plain_http, faults));
     let Some(address) = address else {
         faults.absent(
             Some(&place),
@@ -117,7 +120,7 @@ fn listener(
     };
     let (address_place, address) = (address.span(), address.into_inner().0);
     let default = defaults(address.clone());
-    check_transport(&address, &address_place, &mode, plain_http, faults);
+    check_transport(&address, &address_place, &mode, plain_http, has_tls, faults);
     if let Some((other, _)) = taken.iter().find(|(_, theirs)| clash(theirs, &address)) {
         faults.at(&address_place, format!("{address} is the address of {other} already; give each listener its own"));
     }
@@ -125,9 +128,38 @@ fn listener(
     Some(Listener {
         address,
         mode: plain(mode).map_or(default.mode, |mode| mode.0),
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
         max_connections: plain(max_connections).map_or(default.max_connections, |count| count.0),
         request_timeout: faults.nonzero(request_timeout, default.request_timeout),
     })
+}
+
+fn build_tls(table: Spanned<TlsTable>, plain_http: &Field<bool>, faults: &mut Faults<'_>) -> Option<Tls> {
+    let place = table.span();
+    let TlsTable { cert, key, min_version, client_ca, client_auth, client_crls } = table.into_inner();
+    if let Some(contrary) = plain_http.as_ref().filter(|field| field.get_ref().0) {
+        faults.at(&contrary.span(), "this listener has tls, so it speaks no plain HTTP; remove one of the two");
+    }
+    let clients = match (client_ca, client_auth, client_crls) {
+        (None, auth, crls) => {
+            let place = auth.map(|field| field.span()).or(crls.and_then(|list| Some(list.0.first()?.span())));
+            if let Some(place) = place {
+                faults.at(&place, "says how client certificates are checked, but not whose; add client_ca");
+            }
+            None
+        }
+        (Some(ca), auth, crls) => Some(TlsClients {
+            ca: ca.into_inner().0.0,
+            auth: plain(auth).unwrap_or_default(),
+            crls: crls.map(|list| list.0).unwrap_or_default().into_iter().map(|path| path.into_inner().0.0).collect(),
+        }),
+    };
+    let cert = faults.require(&place, "cert", cert, "name the file of the certificate chain, leaf first");
+    let key = faults.require(&place, "key", key, "name the file of the certificate's private key");
+    Some(Tls { cert: cert?.0, key: key?.0, min_version: plain(min_version).unwrap_or_default(), clients })
 }
 
 fn check_transport(
@@ -135,18 +167,25 @@ fn check_transport(
     place: &Place,
     mode: &Field<crate::config::scalar::Mode>,
     plain_http: Field<bool>,
+    has_tls: bool,
     faults: &mut Faults<'_>,
 ) {
-    let Address::Tcp(tcp) = address else { return };
+    let Address::Tcp(tcp) = address else {
+        if has_tls {
+            faults.at(place, "a Unix socket has no TLS, and needs none; remove tls, or listen on an IP address");
+        }
+        return;
+    };
     if let Some(mode) = mode {
         faults.at(&mode.span(), "only a Unix socket has a mode; remove it, or listen on \"unix:/…\"");
     }
-    if !tcp.ip().to_canonical().is_loopback() && plain(plain_http) != Some(true) {
+    if !tcp.ip().to_canonical().is_loopback() && !has_tls && plain(plain_http) != Some(true) {
         faults.at(
             place,
             format!(
-                "{address} can be reached from other machines, and this release speaks plain HTTP only; let TLS end in \
-                 front of it and say so with plain_http = true, or listen on 127.0.0.1 or a Unix socket"
+                "{address} can be reached from other machines, and without tls everything is readable on the way; add \
+                 tls = {{ cert = \"…\", key = \"…\" }}, or let TLS end in front of it and say so with plain_http = \
+                 true, or listen on 127.0.0.1 or a Unix socket"
             ),
         );
     }

@@ -19,12 +19,12 @@ use crate::signer::Asker;
 /// Identifies the caller, names the request, bounds its time, and turns refusals into problems.
 pub async fn around(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let request_id = shared.ids.name(request.headers());
-    let peer = request.extensions().get::<Peer>().copied();
-    // The connection has put its peer there; without one nobody is granted anything.
-    let peer = peer.unwrap_or(Peer::Tcp(([0, 0, 0, 0], 0).into()));
-    let (caller, outcome) = match identify(peer, request.headers()) {
-        Ok(caller) => (caller, inside(&shared, caller, &request_id, request, next).await),
-        Err(refusal) => (Caller { peer, token: None }, Err(refusal)),
+    let connected = request.extensions().get::<Caller>().cloned();
+    // The connection has put its caller there; without one nobody is granted anything.
+    let connected = connected.unwrap_or_else(|| Caller::at(Peer::Tcp(([0, 0, 0, 0], 0).into())));
+    let (caller, outcome) = match identify(&connected, request.headers()) {
+        Ok(caller) => (caller.clone(), inside(&shared, caller, &request_id, request, next).await),
+        Err(refusal) => (connected, Err(refusal)),
     };
     let mut response = match outcome {
         Ok(mut response) => match response.extensions_mut().remove::<Refusal>() {

@@ -15,15 +15,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// What the connection is doing; shared with whatever answers its requests.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Progress(Arc<AtomicU32>);
 
-/// A head is being read; a connection begins so.
-const HEAD: u32 = 0;
-/// Between two requests.
-const IDLE: u32 = 1;
-/// A request is being answered.
-const BUSY: u32 = 2;
+/// A head is being read; a connection that takes one request after the other begins so.
+const HEAD: u32 = u32::MAX;
+/// Between two requests. A larger number is that of the requests which are being answered.
+const IDLE: u32 = 0;
+const BUSY: u32 = 1;
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(HEAD)))
+    }
+}
 
 impl Progress {
     /// A request's head has arrived.
@@ -36,15 +41,54 @@ impl Progress {
         self.0.store(IDLE, Ordering::Relaxed);
     }
 
+    /// For a connection that takes many requests at once: only they are progress, for as long as what this
+    /// returns lives. Bytes are none, since such a connection is never without them.
+    pub fn many(self) -> Many {
+        self.0.store(IDLE, Ordering::Relaxed);
+        Many(self)
+    }
+
     fn now(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The progress of a connection that takes many requests at once.
+#[derive(Debug, Clone)]
+pub struct Many(Progress);
+
+impl Many {
+    /// A request's head has arrived; it is answered, or given up, when what this returns is dropped.
+    pub fn begin(&self) -> UnderWay {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.0.clone())
+    }
+}
+
+/// One of many requests.
+#[derive(Debug)]
+pub struct UnderWay(Progress);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How requests follow one another on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// The next begins after the answer to the last.
+    OneByOne,
+    /// Many at once, over [`Progress::many`].
+    Many,
 }
 
 /// The stream.
 #[derive(Debug)]
 pub struct Paced<S> {
     stream: S,
+    pace: Pace,
     progress: Progress,
     /// Boxed, so that the stream stays movable.
     tick: Pin<Box<Sleep>>,
@@ -59,11 +103,12 @@ pub struct Paced<S> {
 
 impl<S> Paced<S> {
     /// Ticks every `every`; an idle connection may last for `idle`.
-    pub fn new(stream: S, progress: Progress, every: Duration, idle: Duration) -> Self {
+    pub fn new(stream: S, pace: Pace, progress: Progress, every: Duration, idle: Duration) -> Self {
         let every = every.max(Duration::from_millis(1));
         let idle_ticks = idle.as_millis().div_ceil(every.as_millis());
         Self {
             stream,
+            pace,
             progress,
             tick: Box::pin(tokio::time::sleep(every)),
             every,
@@ -118,11 +163,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(read) => {
                 // The bytes of a head that trickles in are no progress: only its end is.
-                if buffer.filled().len() > before && this.progress.now() == IDLE {
+                if this.pace == Pace::OneByOne && buffer.filled().len() > before && this.progress.now() == IDLE {
                     this.progress.0.store(HEAD, Ordering::Relaxed);
                     this.still = 0;
                 }
-                if this.progress.now() == HEAD {
+                if matches!(this.progress.now(), HEAD | IDLE) {
                     this.check(cx)?;
                 }
                 Poll::Ready(read)
@@ -178,7 +223,7 @@ mod tests {
 
     fn paced(progress: &Progress) -> (Paced<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(64);
-        (Paced::new(near, progress.clone(), TICK, 6 * TICK), far)
+        (Paced::new(near, Pace::OneByOne, progress.clone(), TICK, 6 * TICK), far)
     }
 
     /// How many ticks pass, at least, until `wait` ends for want of a peer.

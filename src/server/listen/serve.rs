@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1.1 on each, until it is told to stop.
+//! Accepts connections and serves HTTP on each, until it is told to stop: HTTP/1.1, and over TLS HTTP/2 too.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,17 +15,19 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::counters::Counters;
-use super::paced::{Paced, Progress};
+use super::paced::{Pace, Paced, Progress};
+use super::secure::{self, Secure};
 use super::{Listener, Socket};
-use crate::access::caller::Peer;
+use crate::access::caller::{Caller, Peer};
 
-/// Serves every connection of `listener` with what `service` makes for its peer, until `stop` completes.
+/// Serves every connection of `listener` with what `service` makes for its caller, until `stop` completes.
 ///
 /// Then no connection is accepted, idle ones are closed, and requests that are under way are finished within
 /// [`Limits::grace`](super::Limits::grace); the file of a Unix socket is gone before that. How long an
@@ -34,20 +36,22 @@ use crate::access::caller::Peer;
 /// Pipelined requests are answered one after the other, as HTTP/1.1 demands, without batching their answers.
 pub async fn serve<F, S, B>(listener: Listener, counters: Counters, service: F, stop: impl Future<Output = ()>)
 where
-    F: Fn(Peer) -> S,
+    F: Fn(Caller) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + Unpin + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Listener { socket, name, address: _, limits } = listener;
+    let Listener { socket, name, address: _, limits, tls } = listener;
     let mut stop = std::pin::pin!(stop);
     let mut http = http1::Builder::new();
     // The pace is kept below hyper, without a timer for each request.
     http.header_read_timeout(None).max_buf_size(limits.head_bytes.max(SMALLEST_BUFFER)).max_headers(HEADERS_MAX);
     let room = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let (draining, drained) = watch::channel(());
+    let service = Arc::new(service);
     let mut connections = JoinSet::new();
     let mut is_full = false;
     info!(listener = name, "listening");
@@ -84,9 +88,29 @@ where
         is_full = false;
         counters.accepted.inc();
         let open = Open::new(&counters.open);
+        let stream: Box<dyn Stream> = match (stream, &tls) {
+            (Accepted::Tcp(stream), Some(endpoint)) => {
+                let secure = Secure {
+                    name,
+                    generation: endpoint.current(),
+                    http: http.clone(),
+                    limits,
+                    counters: counters.clone(),
+                    drained: drained.clone(),
+                };
+                let service = Arc::clone(&service);
+                connections.spawn(async move {
+                    secure::serve(secure, stream, peer, service).await;
+                    drop((open, permit));
+                });
+                continue;
+            }
+            (Accepted::Tcp(stream), None) => Box::new(stream),
+            (Accepted::Unix(stream), _) => Box::new(stream),
+        };
         let progress = Progress::default();
-        let io = TokioIo::new(Paced::new(stream, progress.clone(), limits.head, limits.idle));
-        let watched = Watched { service: service(peer), progress };
+        let io = TokioIo::new(Paced::new(stream, Pace::OneByOne, progress.clone(), limits.head, limits.idle));
+        let watched = Watched { service: service(Caller::at(peer)), progress };
         let connection = graceful.watch(http.serve_connection(io, watched));
         connections.spawn(async move {
             if let Err(error) = connection.await {
@@ -96,8 +120,15 @@ where
         });
     }
     drop(socket);
+    drop(draining);
     info!(listener = name, "listener drains");
-    if timeout(limits.grace, graceful.shutdown()).await.is_err() {
+    let all = async {
+        graceful.shutdown().await;
+        while let Some(ended) = connections.join_next().await {
+            reaped(name, ended);
+        }
+    };
+    if timeout(limits.grace, all).await.is_err() {
         warn!(listener = name, "requests were cut off at the end of the grace period");
     }
     connections.shutdown().await;
@@ -127,21 +158,28 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 impl Socket {
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Peer)> {
+    async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // An answer is one write; waiting for more would only delay it.
                 stream.set_nodelay(true)?;
-                Ok((Box::new(stream), Peer::Tcp(address)))
+                Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
             }
             Self::Unix(listener, _file) => {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred()?;
-                Ok((Box::new(stream), Peer::Unix { uid: credentials.uid(), gid: credentials.gid() }))
+                let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid() };
+                Ok((Accepted::Unix(stream), peer))
             }
         }
     }
+}
+
+/// A connection before anything was said on it.
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -165,9 +203,9 @@ impl Drop for Open {
 }
 
 /// Tells the pace when requests begin and end.
-struct Watched<S> {
-    service: S,
-    progress: Progress,
+pub(super) struct Watched<S> {
+    pub(super) service: S,
+    pub(super) progress: Progress,
 }
 
 impl<S> Service<Request<Incoming>> for Watched<S>
@@ -185,7 +223,7 @@ where
     }
 }
 
-struct Answering<F> {
+pub(super) struct Answering<F> {
     answer: F,
     progress: Progress,
 }

@@ -60,7 +60,7 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("issuer key in a ring", &[(RING, "backend = \"soft\"\nskew = \"1m\"\n")]),
     ("ring key in an issuer", &[(URL, "url = \"https://id.example.com\"\nretention = \"2h\"")]),
     ("top-level key below a table", &[("allow_software_keys = true\n", ""), ("dir = ", "allow_software_keys = true\ndir = ")]),
-    ("TLS before its time", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"c\", key = \"k\" } }")]),
+    ("TLS with relative paths", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"c\", key = \"k\" } }")]),
     ("PKCS#11 before its time", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/usr/lib/p11.so\"")]),
     // Values of the wrong kind.
     ("number for a text", &[("\"prod-eu\"", "7")]),
@@ -111,6 +111,12 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     // Listeners.
     ("plain HTTP for everybody", &[(PUBLIC, "{ address = \"0.0.0.0:8443\" }")]),
     ("plain HTTP denied", &[(PUBLIC, "{ address = \"[::]:8443\", plain_http = false }")]),
+    ("TLS without its files", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = {} }")]),
+    ("TLS and plain HTTP", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"/c\", key = \"/k\" }, plain_http = true }")]),
+    ("TLS over a Unix socket", &[(SIGNING, "{ address = \"unix:/run/jwksd/sign.sock\", tls = { cert = \"/c\", key = \"/k\" } }")]),
+    ("TLS of last century", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"/c\", key = \"/k\", min_version = \"1.0\" } }")]),
+    ("client certificates of nobody", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"/c\", key = \"/k\", client_auth = \"optional\" } }")]),
+    ("revocations of nobody", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"/c\", key = \"/k\", client_crls = [\"/r\"] } }")]),
     ("host name for an address", &[(PUBLIC, "{ address = \"localhost:8080\" }")]),
     ("relative socket", &[(SIGNING, "{ address = \"unix:sign.sock\" }")]),
     ("socket with two slashes", &[(SIGNING, "{ address = \"unix:///run/jwksd/sign.sock\" }")]),
@@ -180,7 +186,8 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("caller of no kind", &[(CALLER, "{ }")]),
     ("caller by name", &[(CALLER, "{ uid = \"idp\" }")]),
     ("caller that is no id", &[(CALLER, "{ uid = -1 }")]),
-    ("caller of a later release", &[(CALLER, "{ spiffe = \"spiffe://example.org/idp\" }")]),
+    ("caller by a pattern that is none", &[(CALLER, "{ spiffe = \"spiffe://example.org/idp*\" }")]),
+    ("caller by a DNS wildcard", &[(CALLER, "{ dns = \"*.example.com\" }")]),
     ("token in place of its hash", &[(CALLER, "{ token_sha256 = \"hunter2\" }")]),
     ("caller who may not", &[(CALLER, "{ loopback = false }")]),
     ("unknown operation", &[(ALLOW, "allow = [\"sing\", \"destroy\"]")]),
@@ -201,5 +208,6 @@ pub const DOUBTFUL: &[(&str, &[Edit])] = &[
     ("user ids without a socket", &[(SIGNING, "{ address = \"127.0.0.1:8081\" }"), ("{ address = \"unix:/run/jwksd/admin.sock\" }", "{ address = \"127.0.0.1:8082\" }")]),
     ("nobody may sign", &[("[\"sign\"]", "[\"read\"]")]),
     ("nobody may act", &[("[\"admin\"]", "[\"read\"]")]),
+    ("certificates without an authority", &[(CALLER, "{ spiffe = \"spiffe://example.org/idp/*\" }")]),
     ("loopback without TCP", &[(CALLER, "{ loopback = true }")]),
 ];

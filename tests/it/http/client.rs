@@ -79,6 +79,10 @@ impl Client {
         Self { stream, read: Vec::new() }
     }
 
+    pub fn over(stream: Box<dyn Stream>) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
     pub async fn unix(path: &Path) -> Self {
         let stream = Box::new(UnixStream::connect(path).await.unwrap());
         Self { stream, read: Vec::new() }

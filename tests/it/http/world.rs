@@ -22,12 +22,14 @@ use jwksd::rotator::{Cause, Committer, Effector, Rotator};
 use jwksd::server::admin::{self, Admin};
 use jwksd::server::health::{Health, Monitor};
 use jwksd::server::jwks::Jwks;
-use jwksd::server::listen::{Address, Counters, Limits, Listener, serve};
+use jwksd::server::listen::{Address, ConnectionMetrics, Counters, Limits, Listener, serve};
 use jwksd::server::sign::{self, Signing};
 use jwksd::signer::Signer;
 use jwksd::snapshot::{IssuerSettings, Place, Places, RingSettings, SelfVerify};
 use jwksd::store::Store;
 use jwksd::telemetry::Metrics;
+use jwksd::tls::Endpoint;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::support::fake_backend::{Call, FakeBackend};
@@ -50,16 +52,17 @@ impl Clock for TestClock {
 }
 
 /// What differs from test to test.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Setup {
     pub limits: Limits,
     pub sign: sign::Settings,
     pub grants: Vec<Grant>,
+    pub tls: Option<Arc<Endpoint>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), sign: sign::Settings::default(), grants: vec![everything()] }
+        Self { limits: Limits::default(), sign: sign::Settings::default(), grants: vec![everything()], tls: None }
     }
 }
 
@@ -81,6 +84,8 @@ pub struct World {
     pub rotator: Arc<Rotator>,
     pub health: Arc<Health>,
     pub counters: Counters,
+    /// What is counted of connections.
+    pub registry: Registry,
     pub public: SocketAddr,
     pub signing: SocketAddr,
     pub admin: SocketAddr,
@@ -163,7 +168,8 @@ impl World {
         let trials = AtomicU64::new(backend.calls(Call::Sign));
 
         let (stop, _) = watch::channel(());
-        let counters = Counters::default();
+        let mut registry = Registry::default();
+        let counters = ConnectionMetrics::register(&mut registry).of("test");
         let tcp = Address::Tcp(([127, 0, 0, 1], 0).into());
         let socket = directory.path().join("sign.sock");
         let unix = Address::Unix { path: socket.clone(), mode: 0o600 };
@@ -183,7 +189,17 @@ impl World {
         });
         let monitor = Monitor::new(Arc::clone(&health));
 
-        let bind = |name, address: Address| async move { Listener::bind(name, &address, setup.limits).await.unwrap() };
+        let tls = setup.tls;
+        let bind = |name, address: Address| {
+            let tls = tls.clone().filter(|_| matches!(address, Address::Tcp(_)));
+            async move {
+                let listener = Listener::bind(name, &address, setup.limits).await.unwrap();
+                match tls {
+                    Some(endpoint) => listener.with_tls(endpoint),
+                    None => listener,
+                }
+            }
+        };
         let mut addresses = Vec::new();
         macro_rules! start {
             ($name:literal, $address:expr, $service:expr) => {{
@@ -217,6 +233,7 @@ impl World {
             rotator,
             health,
             counters,
+            registry,
             socket,
             trials,
             stop: Some(stop),

@@ -181,7 +181,7 @@ impl Rig {
 
     pub async fn sign(&self) -> Result<SignedJwt, SignError> {
         let claims = Object::parse(r#"{"sub":"alice"}"#, &Limits::DEFAULT).unwrap();
-        let caller = Caller { peer: Peer::Unix { uid: 0, gid: 0 }, token: None };
+        let caller = Caller::at(Peer::Unix { uid: 0, gid: 0 });
         let asker = Asker { caller, request_id: "r".to_owned() };
         self.signer.jwt(self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
     }

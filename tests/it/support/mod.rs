@@ -1,5 +1,6 @@
 //! What several tests share.
 
+pub mod authority;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;
