@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::ids::{IssuerId, RingName};
 
-use super::caller::{Caller, Peer, TokenHash};
+use super::caller::{Caller, Peer, Token, TokenHash};
+use super::pattern::TextPattern;
 use super::spiffe::SpiffePattern;
 
 /// Something that a caller can ask for.
@@ -63,6 +64,15 @@ pub enum Pattern {
     Uid(u32),
     /// A process whose primary group is this one, over a Unix socket.
     Gid(u32),
+    /// A process of this systemd unit, over a Unix socket.
+    Unit(String),
+    /// Whoever presents a token of a trusted issuer.
+    Subject {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// Its `sub`.
+        sub: TextPattern,
+    },
     /// Whoever holds a client certificate for such a SPIFFE ID.
     Spiffe(SpiffePattern),
     /// Whoever holds a client certificate for this DNS name, which is in lower case.
@@ -84,7 +94,11 @@ impl Pattern {
                 id.is_some_and(|id| pattern.matches(id))
             }
             (Self::Dns(name), _) => caller.certificate.as_ref().is_some_and(|names| names.dns.contains(name)),
-            (Self::Token(hash), _) => caller.token == Some(*hash),
+            (Self::Unit(unit), Peer::Unix { .. }) => caller.unit.as_deref() == Some(unit),
+            (Self::Token(hash), _) => caller.token == Some(Token::Secret(*hash)),
+            (Self::Subject { issuer, sub }, _) => {
+                matches!(&caller.token, Some(Token::Jwt(shown)) if shown.issuer == *issuer && sub.matches(&shown.sub))
+            }
             _ => false,
         }
     }
@@ -114,6 +128,12 @@ impl Grants {
         Self(grants)
     }
 
+    /// Whether some grant asks for the systemd unit of callers.
+    #[must_use]
+    pub fn name_units(&self) -> bool {
+        self.0.iter().any(|grant| matches!(grant.caller, Pattern::Unit(_)))
+    }
+
     /// Whether some grant lets `caller` do `operation` at `issuer`, in `ring`.
     ///
     /// Without a ring, the operation concerns the issuer as a whole, and a grant for one ring is not
@@ -140,7 +160,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::access::caller::CertificateNames;
+    use crate::access::caller::{CertificateNames, Subject};
 
     fn unix(uid: u32) -> Caller {
         Caller::at(Peer::Unix { uid, gid: 100 })
@@ -207,10 +227,33 @@ mod tests {
     fn a_token_is_known_by_its_hash() {
         let hash = TokenHash([9; 32]);
         let grants = grant(Pattern::Token(hash), None, None);
-        let caller = Caller { token: Some(hash), ..tcp("192.0.2.1:9") };
+        let caller = Caller { token: Some(Token::Secret(hash)), ..tcp("192.0.2.1:9") };
         let main = IssuerId::new("main").unwrap();
         assert!(grants.allow(&caller, Operation::Sign, Some(&main), None));
         assert!(!grants.allow(&tcp("192.0.2.1:9"), Operation::Sign, Some(&main), None));
         assert_eq!(caller.to_string(), "token:09090909");
+    }
+
+    #[test]
+    fn a_subject_is_known_by_its_issuer_and_a_process_by_its_unit() {
+        let main = IssuerId::new("main").unwrap();
+        let sign = |pattern: &Pattern, caller: &Caller| {
+            grant(pattern.clone(), None, None).allow(caller, Operation::Sign, Some(&main), None)
+        };
+        let pattern =
+            |issuer: &str, sub: &str| Pattern::Subject { issuer: issuer.to_owned(), sub: sub.parse().unwrap() };
+        let subject = Subject { issuer: "k8s".to_owned(), sub: "system:serviceaccount:a:idp".to_owned() };
+        let caller = Caller { token: Some(Token::Jwt(Arc::new(subject))), ..tcp("192.0.2.1:9") };
+        assert!(sign(&pattern("k8s", "system:serviceaccount:a:idp"), &caller));
+        assert!(sign(&pattern("k8s", "system:serviceaccount:a:*"), &caller));
+        assert!(!sign(&pattern("k8s", "system:serviceaccount:b:*"), &caller));
+        assert!(!sign(&pattern("other", "*"), &caller));
+        assert_eq!(caller.to_string(), "jwt:k8s:system:serviceaccount:a:idp");
+
+        let process = Caller { unit: Some("idp.service".into()), ..unix(7) };
+        assert!(sign(&Pattern::Unit("idp.service".to_owned()), &process));
+        assert!(!sign(&Pattern::Unit("idp".to_owned()), &process));
+        assert!(!sign(&Pattern::Unit("idp.service".to_owned()), &unix(7)));
+        assert_eq!(process.to_string(), "uid:7,unit:idp.service");
     }
 }

@@ -3,4 +3,5 @@
 pub mod caller;
 pub mod claims;
 pub mod grant;
+pub mod pattern;
 pub mod spiffe;

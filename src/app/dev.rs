@@ -1,5 +1,6 @@
 //! `jwksd dev`: everything embedded, no configuration, periods so short that a rotation can be watched.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -100,6 +101,7 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
         log: Log { format: LogFormat::Text, level: "info".to_owned() },
         backends: [(backend, Backend::new(BackendKind::Software(Sealing::Key(Secret::File(sealing)))))].into(),
         issuers: [(issuer_id, issuer)].into(),
+        trusted_issuers: BTreeMap::new(),
         grants: vec![everything],
         warnings: Vec::new(),
     })

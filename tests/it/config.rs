@@ -12,7 +12,7 @@ use jwksd::access::grant::{Operation, Pattern};
 use jwksd::config::secret::Secret;
 use jwksd::config::{
     Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, ClientAuth, Config, ConfigErrors, Issuer,
-    Listener, Log, MinVersion, Ring, Sealing, SelfVerify, Tls, TlsClients,
+    JwksSource, Listener, Log, MinVersion, Ring, Sealing, SelfVerify, Tls, TlsClients, TrustedIssuer,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -109,6 +109,10 @@ fn the_example_names_every_key() {
             assert!(named || exempt, "{table} does not name {key}");
         }
     }
+    for key in ["url", "jwks_url", "jwks_file", "ca", "audience", "algorithms", "refresh", "stale_for"] {
+        let (_, section) = text.split_once("[trusted_issuers.k8s]").unwrap();
+        assert!(section.split("[[grants]]").next().unwrap().contains(&format!("\n#     {key} = ")), "{key}");
+    }
     for inline in [
         "file = ",
         "credential = ",
@@ -194,6 +198,24 @@ fn everything_that_can_be_said_is_kept() {
     assert_eq!((ring.self_verify, ring.typ.as_str(), ring.raw_signatures), (SelfVerify::Always, "at+jwt", false));
     let Pattern::Token(TokenHash(hash)) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
     assert_eq!(hash[..2], [0x00, 0xff]);
+}
+
+#[test]
+fn trusted_issuers_are_kept_with_their_defaults() {
+    let trusted = "[trusted_issuers.k8s]\nurl = \"https://k\"\naudience = [\"a\", \"b\"]\njwks_url = \"https://k/jwks\"\n[issuers.main]";
+    let caller = "{ issuer = \"k8s\", sub = \"system:serviceaccount:prod:*\" }";
+    let config = parse(&edited(&[("[issuers.main]", trusted), (CALLER, caller)]));
+    let issuer = TrustedIssuer {
+        url: "https://k".to_owned(),
+        jwks: JwksSource::Url { url: "https://k/jwks".to_owned(), ca: None },
+        audiences: vec!["a".to_owned(), "b".to_owned()],
+        algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+        refresh: Span::from_mins(5),
+        stale_for: Span::from_hours(24),
+    };
+    assert_eq!(config.trusted_issuers["k8s"], issuer);
+    let sub = "system:serviceaccount:prod:*".parse().unwrap();
+    assert_eq!(config.grants[0].caller, Pattern::Subject { issuer: "k8s".to_owned(), sub });
 }
 
 #[test]
