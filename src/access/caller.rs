@@ -92,6 +92,28 @@ impl Caller {
     pub fn at(peer: Peer) -> Self {
         Self { peer, unit: None, certificate: None, token: None }
     }
+
+    /// Everything that is known of it and that a grant can name, each as `jwksd access explain --as` takes it.
+    #[must_use]
+    pub fn proofs(&self) -> Vec<String> {
+        let mut proofs = Vec::new();
+        match &self.token {
+            Some(Token::Secret(hash)) => proofs.push(format!("token:{hash}")),
+            Some(Token::Jwt(subject)) => proofs.push(format!("jwt:{}:{}", subject.issuer, subject.sub)),
+            None => {}
+        }
+        if let Some(names) = &self.certificate {
+            proofs.extend(names.spiffe.iter().map(ToString::to_string));
+            proofs.extend(names.dns.iter().map(|name| format!("dns:{name}")));
+        }
+        proofs.extend(self.unit.iter().map(|unit| format!("unit:{unit}")));
+        match self.peer {
+            Peer::Unix { uid, gid } => proofs.extend([format!("uid:{uid}"), format!("gid:{gid}")]),
+            Peer::Tcp(address) if address.ip().to_canonical().is_loopback() => proofs.push("loopback".to_owned()),
+            Peer::Tcp(_) => {}
+        }
+        proofs
+    }
 }
 
 impl fmt::Display for Caller {

@@ -7,6 +7,7 @@ use crate::ids::{IssuerId, RingName};
 
 use super::caller::{Caller, Peer, Token, TokenHash};
 use super::pattern::TextPattern;
+use super::rules::Rules;
 use super::spiffe::SpiffePattern;
 
 /// Something that a caller can ask for.
@@ -115,6 +116,69 @@ pub struct Grant {
     pub issuer: Option<IssuerId>,
     /// In which ring; in each, if absent. Never present without `issuer`.
     pub ring: Option<RingName>,
+    /// What may be signed.
+    pub rules: Rules,
+    /// Where in the configuration it stands; 0 if it was made by code.
+    pub line: usize,
+}
+
+/// Why a grant has nothing to say about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// It is for another caller.
+    Caller,
+    /// It allows other operations.
+    Operation,
+    /// It is for another issuer.
+    Issuer,
+    /// It is for another ring.
+    Ring,
+}
+
+impl Grant {
+    /// A grant without rules.
+    #[must_use]
+    pub fn new(caller: Pattern, allow: impl IntoIterator<Item = Operation>) -> Self {
+        let (issuer, ring, rules) = (None, None, Rules::default());
+        Self { caller, allow: allow.into_iter().collect(), issuer, ring, rules, line: 0 }
+    }
+
+    /// Whether it is about this call.
+    ///
+    /// # Errors
+    /// [`Miss`] names the first of its keys that is about something else.
+    pub fn reaches(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        issuer: Option<&IssuerId>,
+        ring: Option<&RingName>,
+    ) -> Result<(), Miss> {
+        match () {
+            () if !self.caller.matches(caller) => Err(Miss::Caller),
+            () if !self.allow.contains(&operation) => Err(Miss::Operation),
+            () if self.issuer.as_ref().is_some_and(|granted| issuer != Some(granted)) => Err(Miss::Issuer),
+            () if self.ring.as_ref().is_some_and(|granted| ring != Some(granted)) => Err(Miss::Ring),
+            () => Ok(()),
+        }
+    }
+}
+
+/// The grants that let a caller ask for a signature; each has rules of its own about what is signed.
+#[derive(Debug, Clone)]
+pub struct Permit<'a> {
+    first: &'a Grant,
+    others: Vec<&'a Grant>,
+}
+
+impl<'a> Permit<'a> {
+    /// What `attempt` makes of the first grant that it succeeds with: one grant has to allow the whole.
+    ///
+    /// # Errors
+    /// If none does, what it says of the first of all.
+    pub fn first_that<T, E>(&self, attempt: impl Fn(&'a Grant) -> Result<T, E>) -> Result<T, E> {
+        attempt(self.first).or_else(|error| self.others.iter().find_map(|grant| attempt(grant).ok()).ok_or(error))
+    }
 }
 
 /// Everything that is allowed.
@@ -146,12 +210,25 @@ impl Grants {
         issuer: Option<&IssuerId>,
         ring: Option<&RingName>,
     ) -> bool {
-        self.0.iter().any(|grant| {
-            grant.allow.contains(&operation)
-                && grant.caller.matches(caller)
-                && grant.issuer.as_ref().is_none_or(|granted| issuer == Some(granted))
-                && grant.ring.as_ref().is_none_or(|granted| ring == Some(granted))
-        })
+        self.0.iter().any(|grant| grant.reaches(caller, operation, issuer, ring).is_ok())
+    }
+
+    /// The grants by which `caller` may ask for a signature of this kind, if there are any.
+    #[must_use]
+    pub fn permit(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        issuer: &IssuerId,
+        ring: &RingName,
+    ) -> Option<Permit<'_>> {
+        let mut all = self.0.iter().filter(|grant| grant.reaches(caller, operation, Some(issuer), Some(ring)).is_ok());
+        Some(Permit { first: all.next()?, others: all.collect() })
+    }
+
+    /// Every grant, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
     }
 }
 
@@ -173,7 +250,7 @@ mod tests {
     fn grant(caller: Pattern, issuer: Option<&str>, ring: Option<&str>) -> Grants {
         let issuer = issuer.map(|name| IssuerId::new(name).unwrap());
         let ring = ring.map(|name| RingName::new(name).unwrap());
-        Grants::new(vec![Grant { caller, allow: [Operation::Sign].into(), issuer, ring }])
+        Grants::new(vec![Grant { issuer, ring, ..Grant::new(caller, [Operation::Sign]) }])
     }
 
     #[test]

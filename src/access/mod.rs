@@ -4,4 +4,5 @@ pub mod caller;
 pub mod claims;
 pub mod grant;
 pub mod pattern;
+pub mod rules;
 pub mod spiffe;

@@ -79,12 +79,7 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
     issuer.openid_configuration = true;
     let policy = Policy::new(terms).expect("invariant: a test proves that the durations of dev fit together");
     issuer.rings.insert(ring_name, Ring::new(spec, backend.clone(), policy));
-    let everything = Grant {
-        caller: Pattern::Loopback,
-        allow: [Operation::Sign, Operation::SignRaw].into_iter().chain(Operation::ADMIN).collect(),
-        issuer: None,
-        ring: None,
-    };
+    let everything = Grant::new(Pattern::Loopback, Operation::ALL);
     Ok(Config {
         installation,
         allow_software_keys: true,

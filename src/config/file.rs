@@ -11,8 +11,8 @@ use toml::Spanned;
 
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
-    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, JwksUrl, LogLevel, Mode, NumericId,
-    PlainText, TokenHash, Typ, UnitName, VariableName,
+    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
+    NumericId, PlainText, TokenHash, Typ, UnitName, VariableName,
 };
 use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
@@ -191,6 +191,17 @@ table!(GrantTable, "a table under [[grants]]" {
     allow: Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>,
     issuer: Field<IssuerId>,
     ring: Field<RingName>,
+    claims: Section<ClaimsTable>,
+});
+table!(ClaimsTable, "a table [grants.claims]" {
+    aud: Option<OneOrMany<PlainText>>,
+    sub: Option<OneOrMany<TextPattern>>,
+    typ: Option<OneOrMany<Typ>>,
+    max_ttl: Field<Span>,
+    require: Option<OneOrMany<PlainText>>,
+    forbid: Option<OneOrMany<PlainText>>,
+    values: Named<Parsed<FixedValue>>,
+    max_size: Field<ByteSize>,
 });
 table!(CallerTable, "a table such as { uid = 1001 }" {
     uid: Field<NumericId>,

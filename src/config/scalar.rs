@@ -19,7 +19,7 @@ use crate::lifecycle::policy::Standby;
 use crate::lifecycle::schedule::Schedule;
 use crate::lifecycle::time::{Span, Timestamp};
 
-pub(super) use names::{DnsName, JwksUrl, PlainText, TokenHash, UnitName};
+pub(super) use names::{DnsName, FixedValue, JwksUrl, PlainText, TokenHash, UnitName};
 
 /// Values whose own `FromStr` and its error say all there is to say.
 macro_rules! from_str {

@@ -28,7 +28,6 @@ use super::http::{Answer, BodyLimits, check_json, discard, read_body, succeeded}
 use super::problem::{Code, Refusal};
 use super::{RequestIds, openapi};
 use crate::access::caller::Caller;
-use crate::access::grant::Operation;
 use crate::clock::Clock;
 use crate::ids::{IssuerId, RingName};
 use crate::signer::{Asker, Signer, Target};
@@ -175,10 +174,11 @@ impl Inner {
             return Err(Code::QueryNotAllowed.refusal("leave the query out"));
         }
         // Before anything is looked up: who is not granted something can't tell whether it exists.
-        let granted = endpoint.operations().iter();
-        if !granted.copied().any(|operation| self.is_granted(asker, operation, &issuer, &ring)) {
-            return Err(Code::NotGranted.refusal("no grant lets you do this here"));
-        }
+        let permit = endpoint
+            .operations()
+            .iter()
+            .find_map(|operation| self.access.grants.permit(&asker.caller, *operation, &issuer, &ring));
+        let permit = permit.ok_or_else(|| Code::NotGranted.refusal("no grant lets you do this here"))?;
         let text = if endpoint == Endpoint::Signer {
             Bytes::new()
         } else {
@@ -191,17 +191,21 @@ impl Inner {
         let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
         let target = Target { issuer: &issuer, ring: &ring };
         let metrics = self.rings.get(&issuer).and_then(|rings| rings.get(&ring));
-        let call = Call { signer: &self.signer, clock: &*self.clock, settings: &self.settings, metrics, asker, target };
+        let call = Call {
+            signer: &self.signer,
+            clock: &*self.clock,
+            settings: &self.settings,
+            metrics,
+            asker,
+            permit: &permit,
+            target,
+        };
         match endpoint {
             Endpoint::Jwt => endpoints::jwt(&call, text).await,
             Endpoint::Batch => endpoints::jwt_batch(&call, text).await,
             Endpoint::Signer => endpoints::signer(&call),
             Endpoint::Signature => endpoints::signature(&call, text).await,
         }
-    }
-
-    fn is_granted(&self, asker: &Asker, operation: Operation, issuer: &IssuerId, ring: &RingName) -> bool {
-        self.access.grants.allow(&asker.caller, operation, Some(issuer), Some(ring))
     }
 
     fn openapi(&self, method: &Method) -> Result<Bytes, Refusal> {

@@ -6,8 +6,10 @@ use toml::Spanned;
 
 use super::faults::{Faults, configured, exactly_one};
 use super::issuer::Issuers;
+use super::rules;
 use crate::access::caller::TokenHash;
 use crate::access::grant::{Grant, Operation, Pattern};
+use crate::access::rules::Rules;
 use crate::config::document::Place;
 use crate::config::file::{CallerTable, GrantTable};
 use crate::config::nearest::nearest;
@@ -45,7 +47,7 @@ pub(super) fn grants(
 
 fn grant(table: Spanned<GrantTable>, known: Known<'_>, faults: &mut Faults<'_>) -> Option<Grant> {
     let place = table.span();
-    let GrantTable { caller, allow, issuer, ring } = table.into_inner();
+    let GrantTable { caller, allow, issuer, ring, claims } = table.into_inner();
     if caller.is_none() {
         faults.absent(Some(&place), "caller", "missing; say who this is for, such as caller = { uid = 1001 }");
     }
@@ -57,7 +59,16 @@ fn grant(table: Spanned<GrantTable>, known: Known<'_>, faults: &mut Faults<'_>) 
     });
     let allow = operations(allow, &place, faults);
     check_reference(&issuer, &ring, known.issuers, faults);
-    Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring) })
+    let signs = |allow: &BTreeSet<Operation>| allow.contains(&Operation::Sign) || allow.contains(&Operation::SignRaw);
+    if let Some(claims) = claims.as_ref().filter(|_| allow.as_ref().is_some_and(|allow| !signs(allow))) {
+        faults.at(
+            &claims.span(),
+            "rules on claims, but the grant allows neither sign nor sign_raw; remove one of the two",
+        );
+    }
+    let rules = claims.map_or(Some(Rules::default()), |table| rules::rules(table, faults));
+    let line = faults.line(&place);
+    Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring), rules: rules?, line })
 }
 
 fn build_caller(table: Spanned<CallerTable>, known: Known<'_>, faults: &mut Faults<'_>) -> Option<Pattern> {

@@ -22,6 +22,7 @@ mod grant;
 mod issuer;
 mod listen;
 mod ring;
+mod rules;
 mod size;
 mod trust;
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::Uri;
+use serde_json::Value;
 
 use crate::config::value::Scalar;
 
@@ -105,5 +106,25 @@ impl Scalar for JwksUrl {
                     .to_owned())
             }
         })
+    }
+}
+
+/// The value that a claim must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct FixedValue(pub(in crate::config) Value);
+
+impl Scalar for FixedValue {
+    const EXPECTED: &'static str = "a text in quotes, a whole number, or true or false";
+
+    fn text(text: &str) -> Option<Result<Self, String>> {
+        Some(Ok(Self(text.into())))
+    }
+
+    fn number(number: i64) -> Option<Result<Self, String>> {
+        Some(Ok(Self(number.into())))
+    }
+
+    fn boolean(flag: bool) -> Option<Self> {
+        Some(Self(flag.into()))
     }
 }

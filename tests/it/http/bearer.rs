@@ -129,7 +129,7 @@ impl JwksServer {
         };
         let caller =
             Pattern::Subject { issuer: "k8s".to_owned(), sub: "system:serviceaccount:prod:*".parse().unwrap() };
-        let grants = vec![Grant { caller, allow: [Operation::Sign, Operation::Read].into(), issuer: None, ring: None }];
+        let grants = vec![Grant::new(caller, [Operation::Sign, Operation::Read])];
         let trusted = vec![TrustedIssuer::new("k8s".to_owned(), expected, source, pace)];
         World::with(Setup { grants, trusted, ..Setup::default() }).await
     }

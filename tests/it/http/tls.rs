@@ -37,7 +37,7 @@ impl Site {
         let clients =
             clients.map(|auth| Clients { ca: authority.path("ca.pem"), auth, crls: vec![authority.revocation_list()] });
         let endpoint = Arc::new(Endpoint::load(Files { cert, key, min_version, clients }).unwrap());
-        let grant = |caller| Grant { caller, allow: Operation::ALL.into(), issuer: None, ring: None };
+        let grant = |caller| Grant::new(caller, Operation::ALL);
         let grants = vec![
             grant(Pattern::Spiffe("spiffe://td/idp/*".parse().unwrap())),
             grant(Pattern::Dns("web.example.com".to_owned())),

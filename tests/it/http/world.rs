@@ -76,7 +76,7 @@ impl Default for Setup {
 }
 
 fn everything() -> Grant {
-    Grant { caller: Pattern::Loopback, allow: Operation::ALL.into(), issuer: None, ring: None }
+    Grant::new(Pattern::Loopback, Operation::ALL)
 }
 
 /// A grant for whoever presents the bearer token `text`.
@@ -84,7 +84,7 @@ pub fn token_grant(text: &str, allow: &[Operation], issuer: Option<&str>) -> Gra
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let caller = Pattern::Token(TokenHash(hash.as_ref().try_into().unwrap()));
     let issuer = issuer.map(|issuer| issuer.parse().unwrap());
-    Grant { caller, allow: allow.iter().copied().collect(), issuer, ring: None }
+    Grant { issuer, ..Grant::new(caller, allow.iter().copied()) }
 }
 
 pub struct World {
