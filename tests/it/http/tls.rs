@@ -73,10 +73,14 @@ impl Site {
         (cipher != "(NONE)").then_some(cipher)
     }
 
+    /// Whether a handshake failed so, by the metrics; they come a moment after the client has noticed.
     fn failed(&self, reason: &str) -> bool {
-        let mut page = String::new();
-        encode(&mut page, &self.world.registry).unwrap();
-        page.contains(&format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}"))
+        (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            let mut page = String::new();
+            encode(&mut page, &self.world.registry).unwrap();
+            page.contains(&format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}"))
+        })
     }
 }
 
