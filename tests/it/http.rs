@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod bearer;
 mod client;
 mod listener;
 mod openapi;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::access::caller::{Caller, Peer};
+use jwksd::access::grant::{Grant, Grants, Operation, Pattern};
 use jwksd::audit::{Audit, Options};
 use jwksd::backend::Backend;
 use jwksd::clock::{Clock, SteadyClock};
@@ -189,7 +190,9 @@ impl Rig {
         let claims = Object::parse(r#"{"sub":"alice"}"#, &Limits::DEFAULT).unwrap();
         let caller = Caller::at(Peer::Unix { uid: 0, gid: 0 });
         let asker = Asker { caller, request_id: "r".to_owned() };
-        self.signer.jwt(self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
+        let grants = Grants::new(vec![Grant::new(Pattern::Uid(0), [Operation::Sign])]);
+        let permit = grants.permit(&asker.caller, Operation::Sign, &self.issuer, &self.ring).unwrap();
+        self.signer.jwt(&permit, self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
     }
 }
 
