@@ -41,6 +41,8 @@ use crate::snapshot::{Place, Places};
 use crate::store::Store;
 use crate::telemetry::{Metrics, chain};
 
+#[cfg(feature = "pkcs11")]
+pub use crate::backend::pkcs11::{WORKER, worker::run as work};
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
