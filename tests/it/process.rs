@@ -5,3 +5,5 @@ mod burst;
 mod crash;
 mod faults;
 mod verifiers;
+#[cfg(feature = "pkcs11")]
+mod workers;
