@@ -75,6 +75,22 @@ pub enum AppError {
         #[source]
         source: OpenError,
     },
+    /// A token can't be used.
+    #[cfg(feature = "pkcs11")]
+    #[error("backend {backend}")]
+    Token {
+        /// Which.
+        backend: BackendId,
+        /// Why.
+        #[source]
+        source: crate::backend::pkcs11::Fault,
+    },
+    /// This program knows no PKCS#11.
+    #[error("backend {0}: this program was built without the feature pkcs11")]
+    NotBuilt(BackendId),
+    /// A backend without a PIN was to be unlocked.
+    #[error("backend {0} has no PIN: only PKCS#11 backends have one")]
+    NoPin(BackendId),
     /// `jwksd dev` was to be reached from other machines.
     #[error("--public {0}: jwksd dev is for this machine alone; give an address of it such as 127.0.0.1:8080")]
     NotLoopback(SocketAddr),

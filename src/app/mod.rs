@@ -13,6 +13,8 @@ mod serve;
 mod settings;
 mod start;
 mod test_backend;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -47,7 +49,7 @@ pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
 pub use listen::Listeners;
-pub use start::{accept_rollback, dev, init, run, test_backend};
+pub use start::{accept_rollback, dev, init, run, test_backend, unlock_backend};
 pub use test_backend::TestReport;
 
 /// Everything, opened and fitted together, listening to nobody yet.

@@ -81,6 +81,10 @@ pub(super) fn backend(config: &Config, id: &BackendId, settings: &tree::Backend)
             let opened = opened.map_err(|source| AppError::Software { backend: id.clone(), source })?;
             Ok(Arc::new(opened))
         }
+        #[cfg(feature = "pkcs11")]
+        BackendKind::Pkcs11(token) => super::token::backend(config, id, token),
+        #[cfg(not(feature = "pkcs11"))]
+        BackendKind::Pkcs11(_) => Err(AppError::NotBuilt(id.clone())),
     }
 }
 

@@ -77,6 +77,17 @@ pub fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport, AppEr
     runtime(config)?.block_on(test_backend::test_backend(config, id))
 }
 
+/// Lets the PIN of a token be tried again that the token has refused. Whether it had.
+///
+/// # Errors
+/// [`AppError::NoPin`] for a backend of another kind.
+pub fn unlock_backend(config: &Config, id: &BackendId) -> Result<bool, AppError> {
+    #[cfg(feature = "pkcs11")]
+    return super::token::unlock(config, id);
+    #[cfg(not(feature = "pkcs11"))]
+    Err(AppError::NotBuilt(id.clone()))
+}
+
 fn runtime(config: &Config) -> Result<Runtime, AppError> {
     let mut builder = Builder::new_multi_thread();
     if let Some(workers) = config.workers {

@@ -335,4 +335,16 @@ pub enum Backend {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Let a token's PIN be tried again that the token has refused
+    ///
+    /// One refused PIN stops all further tries, since tokens lock after a few. Run this once the PIN is known to be
+    /// right: after the token was unlocked, or if the PIN comes from a credential or the environment, whose changes
+    /// can't be seen. A changed PIN file is noticed without it.
+    Unlock {
+        /// Its name in the configuration
+        name: BackendId,
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }

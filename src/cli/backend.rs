@@ -11,9 +11,25 @@ use crate::app::{self, AppError, TestReport};
 use crate::config::Config;
 use crate::ids::BackendId;
 
-/// Tries a backend with keys that are thrown away.
+/// Does what is asked of a backend.
 pub fn backend(args: &args::Backend, context: Context<'_>) -> Result<(), Failure> {
-    let args::Backend::Test { name, config } = args;
+    match args {
+        args::Backend::Test { name, config } => test(name, config, context),
+        args::Backend::Unlock { name, config } => unlock(name, config, context),
+    }
+}
+
+/// Lets a PIN be tried again.
+fn unlock(name: &BackendId, config: &args::ConfigFile, context: Context<'_>) -> Result<(), Failure> {
+    let latched = app::unlock_backend(&Config::load(&config.path)?, name)?;
+    context.tell(&json!({ "backend": name.as_str(), "was_latched": latched }), |_| {
+        let was = if latched { "unlocked; the PIN will be tried again" } else { "was not locked; nothing was changed" };
+        format!("{} {was}\n", tame(name.as_str()))
+    })
+}
+
+/// Tries a backend with keys that are thrown away.
+fn test(name: &BackendId, config: &args::ConfigFile, context: Context<'_>) -> Result<(), Failure> {
     let config = Config::load(&config.path)?;
     let report = app::test_backend(&config, name).map_err(|error| match error {
         source @ AppError::BackendTest { .. } => Failure::Backend { backend: name.clone(), source },

@@ -14,6 +14,7 @@ use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, LogLevel, Mode, NumericId, TokenHash,
     Typ, VariableName,
 };
+use super::token::{Isolation, ModuleArgs, TokenTable};
 use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
 use super::value::{Field, Parsed, Section, Table, TableVisitor};
@@ -124,6 +125,14 @@ table!(BackendTable, "a table [backends.NAME]" {
     kind: Field<BackendWord>,
     sealing_key: Section<SecretTable>,
     passphrase: Section<SecretTable>,
+    module: Field<AbsolutePath>,
+    module_args: Field<ModuleArgs>,
+    token: Option<Spanned<TokenTable>>,
+    pin: Section<SecretTable>,
+    isolation: Field<Isolation>,
+    workers: Field<Count>,
+    threads: Field<Count>,
+    hang_limit: Field<Span>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
 });

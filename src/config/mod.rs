@@ -13,6 +13,7 @@ mod nearest;
 mod one_or_many;
 mod scalar;
 pub mod secret;
+mod token;
 pub mod tree;
 mod unknown;
 mod url;
@@ -22,6 +23,7 @@ use self::document::Document;
 use self::file::File;
 
 pub use fault::{ConfigErrors, Fault};
+pub use token::{Isolation, Pkcs11, TokenChoice};
 pub use tree::*;
 pub use url::{IssuerUrl, UrlError};
 

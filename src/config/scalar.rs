@@ -60,13 +60,14 @@ words! {
     Algorithm: "a signature algorithm in quotes, such as \"ES256\"", Algorithm::ALL.map(|alg| (alg.name(), alg));
     Standby: "\"always\" or \"just-in-time\"", [("always", Self::Always), ("just-in-time", Self::JustInTime)];
     SelfVerify: "\"always\" or \"load\"", [("always", Self::Always), ("load", Self::Load)];
-    BackendWord: "the kind of backend in quotes", [("software", Self::Software)];
+    BackendWord: "the kind of backend in quotes", [("pkcs11", Self::Pkcs11), ("software", Self::Software)];
     Allow: "an operation in quotes, such as \"sign\"", ALLOW;
 }
 
 /// The kind of a backend, before its keys are looked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum BackendWord {
+    Pkcs11,
     Software,
 }
 

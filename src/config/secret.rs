@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -95,6 +95,24 @@ impl Secret {
             Self::Env(name) => Zeroizing::new(variable(name)?.as_bytes().to_vec()),
         };
         self.trim(bytes)
+    }
+
+    /// A text that changes whenever the secret may have changed, and that says nothing about it.
+    ///
+    /// For a file, its name and when it was changed. systemd makes its credentials anew at each start of the service
+    /// and the environment has no history: of those, only the name can be told, so a change goes unnoticed.
+    ///
+    /// # Errors
+    /// [`SecretError::Unreadable`] if the file is not there.
+    pub fn version(&self) -> Result<String, SecretError> {
+        let path = match self {
+            Self::File(path) if path.parent() != credentials().as_deref() => path,
+            Self::File(_) | Self::Credential(_) | Self::Env(_) => return Ok(self.to_string()),
+        };
+        let metadata =
+            std::fs::metadata(path).map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;
+        let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+        Ok(format!("{} of {seconds}.{nanos:09}, inode {}", path.display(), metadata.ino()))
     }
 
     fn trim(&self, mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretBytes, SecretError> {
@@ -255,6 +273,19 @@ mod tests {
         let secret = Secret::Env("CARGO_PKG_NAME".to_owned()).read().unwrap();
         assert_eq!(secret.expose(), b"jwksd");
         assert_eq!(format!("{secret:?}"), "SecretBytes(..)");
+    }
+
+    #[test]
+    fn a_changed_file_is_another_version_of_its_secret() {
+        let (_dir, source) = file(b"1234", 0o600);
+        let Secret::File(path) = &source else { panic!("{source:?}") };
+        let first = source.version().unwrap();
+        assert_eq!(source.version().unwrap(), first);
+        let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7);
+        File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+        let second = source.version().unwrap();
+        assert!(first != second && !second.contains("1234"), "{second}");
+        assert_eq!(Secret::Env("P".to_owned()).version().unwrap(), "$P");
     }
 
     #[test]

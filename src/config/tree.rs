@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
 use super::secret::Secret;
+use super::token::Pkcs11;
 use super::url::IssuerUrl;
 use crate::access::grant::Grant;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
@@ -262,6 +263,8 @@ pub struct Backend {
 pub enum BackendKind {
     /// Keys in files, encrypted at rest, in this process's memory while in use.
     Software(Sealing),
+    /// Keys inside a token that a PKCS#11 module drives.
+    Pkcs11(Box<Pkcs11>),
 }
 
 impl Backend {
@@ -357,7 +360,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// A ring with the defaults: durations as [`policy::Terms::default`].
+    /// A ring of software keys with the defaults: durations as [`policy::Terms::default`].
     #[must_use]
     pub fn new(key: KeySpec, backend: BackendId, policy: Policy) -> Self {
         Self {
@@ -375,7 +378,7 @@ impl Ring {
 /// When a signature is checked with the published key before it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelfVerify {
-    /// Every signature.
+    /// Every signature. The default for keys outside this process.
     Always,
     /// Once each time a key is loaded. The default for software keys.
     Load,

@@ -1,5 +1,4 @@
-//! What to say about a key that nobody knows: the nearest known one, the table it belongs in, or the release
-//! that it waits for.
+//! What to say about a key that nobody knows: the nearest known one, or the table it belongs in.
 
 use super::nearest::nearest;
 
@@ -10,9 +9,6 @@ use super::nearest::nearest;
 pub(super) fn unknown_key(what: &str, key: &str, known: &str, table: &str) -> (String, Option<String>) {
     // Serde repeats the unknown key first.
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).skip(1).collect();
-    if let Some((_, answer)) = LATER.iter().find(|(word, _)| *word == key) {
-        return (format!("unknown {what}; {answer}"), None);
-    }
     if let Some((_, home)) = HOMES.iter().find(|(word, home)| *word == key && !is_home(home, table)) {
         return (format!("unknown {what} here; {key} belongs {home}"), None);
     }
@@ -28,15 +24,8 @@ fn is_home(home: &str, table: &str) -> bool {
     home.split('.').count() == table.split('.').count() && home.split('.').next() == table.split('.').next()
 }
 
-/// Keys of releases to come, and of others' habits.
-const LATER: [(&str, &str); 3] = [
-    ("module", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-    ("token", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-    ("pin", "PKCS#11 backends come in a later release; this one has kind = \"software\""),
-];
-
 /// Keys that are often written one table too high or too low.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 19] = [
     ("url", "in [issuers.NAME]"),
     ("jwks_max_age", "in [issuers.NAME]"),
     ("verifiers", "in [issuers.NAME]"),
@@ -51,6 +40,9 @@ const HOMES: [(&str, &str); 16] = [
     ("drain", "in [issuers.NAME.rings.RING]"),
     ("token_lifetime_max", "in [issuers.NAME.rings.RING]"),
     ("sign_deadline", "in [backends.NAME]"),
+    ("module", "in [backends.NAME]"),
+    ("token", "in [backends.NAME]"),
+    ("pin", "in [backends.NAME]"),
     ("allow_software_keys", "at the top of the file, above the first table"),
     ("installation", "at the top of the file, above the first table"),
 ];

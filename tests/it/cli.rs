@@ -3,6 +3,8 @@
 mod help;
 mod program;
 mod stub;
+#[cfg(feature = "pkcs11")]
+mod tokens;
 mod views;
 
 use std::fs;

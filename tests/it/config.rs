@@ -11,8 +11,8 @@ use jwksd::access::caller::TokenHash;
 use jwksd::access::grant::{Operation, Pattern};
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, ClientAuth, Config, ConfigErrors, Issuer,
-    Listener, Log, MinVersion, Ring, Sealing, SelfVerify, Tls, TlsClients,
+    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, ClientAuth, Config, ConfigErrors, Isolation,
+    Issuer, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients, TokenChoice,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -20,7 +20,7 @@ use jwksd::lifecycle::policy::{Policy, Rotation, Terms};
 use jwksd::lifecycle::schedule::{Blackout, Schedule};
 use jwksd::lifecycle::time::Span;
 
-use cases::{BROKEN, CALLER, DOUBTFUL, Edit, GOOD, RING, URL};
+use cases::{BROKEN, CALLER, DOUBTFUL, Edit, GOOD, RING, SEALING, URL};
 
 fn edited(edits: &[Edit]) -> String {
     edits.iter().fold(GOOD.to_owned(), |text, (from, to)| {
@@ -140,7 +140,7 @@ fn the_example_says_what_the_tree_holds() {
     assert_eq!(config.listen.signing, ApiListener::signing(socket("/run/jwksd/sign.sock")));
     assert_eq!(config.listen.admin, ApiListener::admin(socket("/run/jwksd/admin.sock")));
     assert_eq!(config.listen.metrics, Some(Listener::metrics(address("127.0.0.1:9464"))));
-    let BackendKind::Software(sealing) = &config.backends["soft"].kind;
+    let BackendKind::Software(sealing) = &config.backends["soft"].kind else { panic!("no software backend") };
     assert_eq!(*sealing, Sealing::Key(Secret::File("/etc/jwksd/sealing.key".into())));
     assert_eq!(config.backends["soft"], Backend::new(BackendKind::Software(sealing.clone())));
     let key = KeySpec::new(Algorithm::Es256, None).unwrap();
@@ -194,6 +194,36 @@ fn everything_that_can_be_said_is_kept() {
     assert_eq!((ring.self_verify, ring.typ.as_str(), ring.raw_signatures), (SelfVerify::Always, "at+jwt", false));
     let Pattern::Token(TokenHash(hash)) = &config.grants[0].caller else { panic!("{:?}", config.grants[0].caller) };
     assert_eq!(hash[..2], [0x00, 0xff]);
+}
+
+#[test]
+fn the_configuration_of_a_token_holds_no_doubts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/pkcs11.toml");
+    let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.warnings, []);
+    let BackendKind::Pkcs11(token) = &config.backends["hsm"].kind else { panic!("no token") };
+    let (module, pin) = ("/usr/lib/softhsm/libsofthsm2.so".into(), Secret::Credential("hsm-pin".to_owned()));
+    assert_eq!(**token, Pkcs11::new(module, TokenChoice::Label("jwksd".to_owned()), pin));
+    // Keys outside this process are watched unless somebody says otherwise.
+    assert!(config.issuers["main"].rings.values().all(|ring| ring.self_verify == SelfVerify::Always));
+}
+
+#[test]
+fn everything_that_can_be_said_of_a_token_is_kept() {
+    let keys = "kind = \"pkcs11\"\nmodule = \"/m.so\"\ntoken = { serial = \"4f2a\" }\npin = { env = \"PIN\" }\n\
+                module_args = \"a='b'\"\nworkers = 3\nthreads = 8\nhang_limit = \"1s\"";
+    let edits = [("kind = \"software\"", keys), (SEALING, ""), (RING, "backend = \"soft\"\nself_verify = \"load\"\n")];
+    let config = parse(&edited(&edits));
+    assert_eq!(config.issuers["main"].rings["es256"].self_verify, SelfVerify::Load);
+    let BackendKind::Pkcs11(token) = &config.backends["soft"].kind else { panic!("no token") };
+    let default = Pkcs11::new("/m.so".into(), TokenChoice::Serial("4f2a".to_owned()), Secret::Env("PIN".to_owned()));
+    let module_args = Some("a='b'".to_owned());
+    let expected = Pkcs11 { module_args, workers: 3, threads: 8, hang_limit: Span::from_secs(1), ..default };
+    assert_eq!(**token, expected);
+    let slot = keys.replace("serial = \"4f2a\"", "slot = 7").replace("workers = 3", "isolation = \"none\"");
+    let text = GOOD.replacen("kind = \"software\"", &slot, 1).replacen(SEALING, "", 1);
+    let BackendKind::Pkcs11(token) = &parse(&text).backends["soft"].kind else { panic!("no token") };
+    assert_eq!((&token.token, token.isolation), (&TokenChoice::Slot(7), Isolation::None));
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! What a failed call means for the asker, and for the process that made it.
 
 use cryptoki::error::{Error as P11Error, RvError};
+use thiserror::Error;
 
 use crate::backend::BackendError;
 
 /// Why a token did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
     /// A definite answer, or clearly the asker's fault: not found, mismatch, refused. The process goes on.
+    #[error(transparent)]
     Caller(BackendError),
     /// Anything else. Return codes do not identify events, so this process must not go on using the module.
+    #[error("{0}")]
     Broken(String),
     /// The PIN was refused, or it is not safe to try it: nobody may try again until an operator has acted.
+    #[error("{0}")]
     Pin(String),
 }
 

@@ -38,7 +38,7 @@ pub struct Software {
     /// One at a time, so that a burst of first signatures opens a file once and not a thousand times.
     opening: Arc<Semaphore>,
     /// Short RSA signatures on the caller's own thread: one fewer than there are cores, so that one thread
-    /// is always there for whatever else the daemon serves.
+    /// is always there for whatever else the daemon serves. A single core is shared either way.
     signing_here: Semaphore,
     /// RSA signatures on threads of their own: as many as there are cores.
     signing: Arc<Semaphore>,
@@ -58,7 +58,7 @@ impl Software {
             keys,
             generating: semaphore(1),
             opening: semaphore(1),
-            signing_here: Semaphore::new(cores - 1),
+            signing_here: Semaphore::new((cores - 1).max(1)),
             signing: semaphore(cores),
         })
     }

@@ -2,12 +2,12 @@
 
 use toml::Spanned;
 
-use super::backend::Backends;
+use super::backend::{Backends, FoundBackend};
 use super::faults::{Faults, configured};
 use crate::config::document::Place;
 use crate::config::file::{BlackoutTable, RingTable};
 use crate::config::nearest::nearest;
-use crate::config::tree::{Ring, SelfVerify};
+use crate::config::tree::{BackendKind, Ring, SelfVerify};
 use crate::config::value::{Field, plain};
 use crate::ids::BackendId;
 use crate::jose::alg::{Algorithm, KeySpec, RsaBits};
@@ -61,6 +61,7 @@ pub(super) fn ring(
     if let (Some(field), true) = (&standby_backend, chosen.is_some() && chosen == second) {
         faults.at(&field.span(), "the same as backend, so it changes nothing; name another one or remove it");
     }
+    let outside = [&chosen, &second].into_iter().flatten().any(|id| around.backends.get(id).is_some_and(is_outside));
     let deadline = [&chosen, &second].into_iter().flatten().filter_map(|id| around.backends.get(id)?.backend.as_ref());
     let deadline = deadline.map(|backend| backend.sign_deadline).max();
     let known_deadline = deadline.is_some() || (backend.is_none() && standby_backend.is_none());
@@ -95,10 +96,18 @@ pub(super) fn ring(
     let policy = if comparable { build_policy(terms, slowest, &places, faults) } else { None };
     Some(Ring {
         standby_backend: second,
-        self_verify: plain(self_verify).unwrap_or(SelfVerify::Load),
+        self_verify: plain(self_verify).unwrap_or(if outside { SelfVerify::Always } else { SelfVerify::Load }),
         typ: plain(typ).map_or(crate::config::tree::TYP.to_owned(), |typ| typ.0),
         raw_signatures: plain(raw_signatures).unwrap_or(true),
         ..Ring::new(key?, chosen?, policy?)
+    })
+}
+
+/// Whether keys are used by code that is not ours, so that a signature is worth a look.
+fn is_outside(found: &FoundBackend) -> bool {
+    found.backend.as_ref().is_some_and(|backend| match backend.kind {
+        BackendKind::Pkcs11(_) => true,
+        BackendKind::Software(_) => false,
     })
 }
 

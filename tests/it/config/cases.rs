@@ -39,6 +39,7 @@ pub const INSTALLATION: &str = "installation = \"prod-eu\"\n";
 pub const PUBLIC: &str = "{ address = \"127.0.0.1:8080\" }";
 pub const SIGNING: &str = "{ address = \"unix:/run/jwksd/sign.sock\" }";
 pub const SEALING: &str = "sealing_key = { file = \"/etc/jwksd/sealing.key\" }";
+pub const TOKEN: &str = "kind = \"pkcs11\"\nmodule = \"/m.so\"\ntoken = \"jwksd\"\npin = { file = \"/etc/jwksd/pin\" }";
 pub const URL: &str = "url = \"https://id.example.com\"";
 pub const RING: &str = "backend = \"soft\"\n";
 pub const CALLER: &str = "{ uid = 1001 }";
@@ -61,7 +62,20 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("ring key in an issuer", &[(URL, "url = \"https://id.example.com\"\nretention = \"2h\"")]),
     ("top-level key below a table", &[("allow_software_keys = true\n", ""), ("dir = ", "allow_software_keys = true\ndir = ")]),
     ("TLS with relative paths", &[(PUBLIC, "{ address = \"0.0.0.0:8443\", tls = { cert = \"c\", key = \"k\" } }")]),
-    ("PKCS#11 before its time", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/usr/lib/p11.so\"")]),
+    ("token without a place", &[("kind = \"software\"", "kind = \"pkcs11\""), (SEALING, "")]),
+    ("token with a sealing key", &[("kind = \"software\"", TOKEN)]),
+    ("software with a token", &[(SEALING, "sealing_key = { file = \"/etc/jwksd/sealing.key\" }\ntoken = \"jwksd\"\nworkers = 2")]),
+    ("token of two names", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = { env = \"PIN\" }\ntoken = { serial = \"4f2a\", slot = 0 }"), (SEALING, "")]),
+    ("token of no name", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = { env = \"PIN\" }\ntoken = { }"), (SEALING, "")]),
+    ("token of another name", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = { env = \"PIN\" }\ntoken = { label = \"jwksd\" }"), (SEALING, "")]),
+    ("token by number", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = { env = \"PIN\" }\ntoken = 7"), (SEALING, "")]),
+    ("token with a long label", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = { env = \"PIN\" }\ntoken = \"a label of more than thirty-two bytes\""), (SEALING, "")]),
+    ("PIN in place of its source", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"/m.so\"\npin = \"hunter2\"\ntoken = \"jwksd\""), (SEALING, "")]),
+    ("module by a relative path", &[("kind = \"software\"", "kind = \"pkcs11\"\nmodule = \"m.so\"\npin = { env = \"PIN\" }\ntoken = \"jwksd\""), (SEALING, "")]),
+    ("workers without processes", &[("kind = \"software\"", TOKEN), (SEALING, "isolation = \"none\"\nworkers = 2")]),
+    ("isolation of no kind", &[("kind = \"software\"", TOKEN), (SEALING, "isolation = \"thread\"")]),
+    ("more threads than help", &[("kind = \"software\"", TOKEN), (SEALING, "threads = 500\nhang_limit = \"0s\"")]),
+    ("token above its table", &[("[data]", "token = \"jwksd\"\n[data]")]),
     // Values of the wrong kind.
     ("number for a text", &[("\"prod-eu\"", "7")]),
     ("number for a duration", &[(RING, "backend = \"soft\"\ndrain = 600\n")]),

@@ -44,7 +44,11 @@ fn load(settings: &Settings) -> Result<Pkcs11, Fault> {
     match module.initialize(args) {
         // Another token of the same module, opened by this process.
         Ok(()) | Err(P11Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(module),
-        Err(error) => Err(Fault::Broken(format!("module {path} can't be initialised: {}", describe(&error)))),
+        Err(error) => {
+            let wants_more = matches!(error, P11Error::Pkcs11(RvError::ArgumentsBad, _));
+            let hint = if wants_more { "; does this module want module_args?" } else { "" };
+            Err(Fault::Broken(format!("module {path} can't be initialised: {}{hint}", describe(&error))))
+        }
     }
 }
 
