@@ -8,5 +8,6 @@ mod listener;
 mod openapi;
 mod public;
 mod signing;
+mod strays;
 mod tls;
 mod world;
