@@ -25,6 +25,7 @@ mod paint;
 pub mod plan;
 pub mod rotate;
 pub mod status;
+pub mod strays;
 mod table;
 pub mod target;
 pub mod when;
@@ -100,6 +101,7 @@ fn command(command: &Command, program: &str, context: Context<'_>) -> Result<(),
         Command::Compromise(args) => compromise::compromise(args, context),
         Command::Import(args) => import::import(args, context),
         Command::Withdraw(args) => import::withdraw(args, context),
+        Command::Strays(args) => strays::strays(args, context),
         Command::Audit(args) => audit::audit(args, context),
         Command::AcceptRollback(args) => daemon::accept_rollback(args, context),
         Command::Backend(args) => backend::backend(args, context),
