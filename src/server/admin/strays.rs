@@ -24,7 +24,7 @@ pub async fn strays(
     State(shared): State<Shared>,
     Extension(asker): Extension<Asker>,
 ) -> Result<Reply<api::Strays>, Refusal> {
-    if !shared.parts.grants.allow(&asker.caller, Operation::Read, None, None) {
+    if !shared.parts.access.grants.allow(&asker.caller, Operation::Read, None, None) {
         return Err(not_granted());
     }
     let found = shared.parts.rotator.strays().await;
@@ -49,7 +49,7 @@ pub async fn destroy_stray(
     Extension(asker): Extension<Asker>,
     Strict(request): Strict<api::DestroyStray>,
 ) -> Result<Reply<api::Stray>, Refusal> {
-    if !shared.parts.grants.allow(&asker.caller, Operation::Compromise, None, None) {
+    if !shared.parts.access.grants.allow(&asker.caller, Operation::Compromise, None, None) {
         return Err(not_granted());
     }
     let backend: BackendId =
