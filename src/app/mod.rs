@@ -45,6 +45,8 @@ use crate::store::Store;
 use crate::telemetry::{Metrics, chain};
 use crate::trust::TokenMetrics;
 
+#[cfg(feature = "pkcs11")]
+pub use crate::backend::pkcs11::{WORKER, worker::run as work};
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
