@@ -51,6 +51,8 @@ pub mod field {
     pub const RING: &str = "ring";
     /// How long until the next try.
     pub const RETRY_IN: &str = "retry_in";
+    /// The name of a trusted issuer.
+    pub const TRUSTED_ISSUER: &str = "trusted_issuer";
     /// How many like it were kept out of the log since the last that was not.
     pub const UNSAID: &str = "unsaid";
     /// When something ends.
@@ -59,9 +61,26 @@ pub mod field {
     pub const VERSION: &str = "version";
 
     /// All of them, in alphabetical order.
-    pub const ALL: [&str; 18] = [
-        ACTION, BACKEND, CALLER, CODE, ELAPSED_MS, ERROR, ISSUER, KEY_SET, KID, LISTENER, REASON, REQUEST_ID, RETRY_IN,
-        REVISION, RING, UNSAID, UNTIL, VERSION,
+    pub const ALL: [&str; 19] = [
+        ACTION,
+        BACKEND,
+        CALLER,
+        CODE,
+        ELAPSED_MS,
+        ERROR,
+        ISSUER,
+        KEY_SET,
+        KID,
+        LISTENER,
+        REASON,
+        REQUEST_ID,
+        RETRY_IN,
+        REVISION,
+        RING,
+        TRUSTED_ISSUER,
+        UNSAID,
+        UNTIL,
+        VERSION,
     ];
 }
 

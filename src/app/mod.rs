@@ -37,13 +37,17 @@ use crate::lifecycle::adopt::adoptions;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
+use crate::server::caller::Access;
 use crate::server::health::Health;
 use crate::server::listen::{CertificateMetrics, ConnectionMetrics};
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
 use crate::telemetry::{Metrics, chain};
+use crate::trust::TokenMetrics;
 
+#[cfg(feature = "pkcs11")]
+pub use crate::backend::pkcs11::{WORKER, worker::run as work};
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
@@ -59,6 +63,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     connections: ConnectionMetrics,
     certificates: CertificateMetrics,
+    access: Access,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
     health: Arc<Health>,
@@ -79,6 +84,8 @@ impl App {
         recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
         let certificates = CertificateMetrics::register(&mut registry);
+        let trusted = settings::trusted(&config, &clock, TokenMetrics::register(&mut registry))?;
+        let access = Access { grants: Arc::new(settings::grants(&config)), trusted };
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
@@ -101,7 +108,7 @@ impl App {
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
         let metrics = Arc::clone(&rotator.metrics);
         let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
-        let app = Self { config, audit, clock, connections, certificates, rotator, signer, health };
+        let app = Self { config, audit, clock, connections, certificates, access, rotator, signer, health };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
