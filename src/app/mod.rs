@@ -10,6 +10,7 @@ mod open;
 mod recover;
 mod rollback;
 mod serve;
+mod service;
 mod settings;
 mod start;
 mod test_backend;
@@ -45,6 +46,8 @@ use crate::store::Store;
 use crate::telemetry::{Metrics, chain};
 use crate::trust::TokenMetrics;
 
+#[cfg(feature = "pkcs11")]
+pub use crate::backend::pkcs11::{WORKER, worker::run as work};
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
@@ -144,21 +147,27 @@ impl App {
     /// # Errors
     /// [`AppError::PartEnded`] if a part ended by itself.
     pub async fn run(self, listeners: Listeners, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let hangups = service::hangups()?;
         let (stopping, stopped) = watch::channel(());
         let mut parts = JoinSet::new();
         let rotating = rotator::run(Arc::clone(&self.rotator), ended(stopped.clone()));
         parts.spawn(named("rotator", rotating));
         serve::spawn(&mut parts, &self, listeners, &stopped);
         info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
+        service::ready();
+        let (living, hanging_up) = (tokio::spawn(service::live()), tokio::spawn(service::hang_ups(hangups)));
         let outcome = tokio::select! {
             () = stop => Ok(()),
             Some(part) = parts.join_next() => Err(AppError::PartEnded(part.unwrap_or("background task"))),
         };
         info!("daemon stopping");
+        service::stopping();
         self.health.drain();
         drop(stopped);
         drop(stopping);
         while parts.join_next().await.is_some() {}
+        living.abort();
+        hanging_up.abort();
         let Self { config, audit, .. } = self;
         if let Ok(Err(source)) = tokio::task::spawn_blocking(move || audit.close()).await {
             return Err(broken_log(&config, source));

@@ -11,6 +11,7 @@ mod import;
 mod issuer;
 mod keys;
 mod plan;
+mod strays;
 mod strict;
 mod whoami;
 
@@ -55,6 +56,7 @@ pub(super) mod paths {
     pub use super::issuer::*;
     pub use super::keys::*;
     pub use super::plan::*;
+    pub use super::strays::*;
     pub use super::whoami::*;
 }
 
@@ -131,6 +133,8 @@ impl Admin {
             .route("/v1/issuers/{issuer}/compromised/{kid}", get(compromise::compromised))
             .route("/v1/issuers/{issuer}/import", post(import::import))
             .route("/v1/issuers/{issuer}/imported/{kid}", delete(import::withdraw))
+            .route("/v1/strays", get(strays::strays))
+            .route("/v1/strays/destroy", post(strays::destroy_stray))
             .route("/v1/audit", get(audit::audit))
             .route("/v1/whoami", get(whoami::whoami))
             .route("/openapi.json", get(context::openapi))

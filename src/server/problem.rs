@@ -50,6 +50,7 @@ macro_rules! codes {
 codes! {
     AtOnce "too_many_at_once" TOO_MANY_REQUESTS "Too many requests at once"
     AuditUnavailable "audit_unavailable" SERVICE_UNAVAILABLE "The audit log can't be written"
+    BackendUnavailable "backend_unavailable" SERVICE_UNAVAILABLE "The backend did not do it"
     BatchSize "batch_size" BAD_REQUEST "The batch is empty or too large"
     BodyIncomplete "body_incomplete" BAD_REQUEST "The body is incomplete"
     BodyNotUtf8 "body_not_utf8" BAD_REQUEST "The body is not UTF-8"

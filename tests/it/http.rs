@@ -9,5 +9,6 @@ mod openapi;
 mod public;
 mod rules;
 mod signing;
+mod strays;
 mod tls;
 mod world;

@@ -4,4 +4,8 @@ mod burst;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod faults;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod verifiers;
+#[cfg(feature = "pkcs11")]
+mod workers;

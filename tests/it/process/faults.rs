@@ -2,6 +2,7 @@
 
 mod adopt;
 mod disk;
+mod service;
 mod start;
 mod stop;
 

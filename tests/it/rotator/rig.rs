@@ -53,7 +53,7 @@ pub struct Rig {
     pub signer: Arc<Signer>,
     pub issuer: IssuerId,
     pub ring: RingName,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// Rotation each 1000 s, propagation 100 s, drain 50 s, tokens of 60 s.
@@ -93,7 +93,7 @@ impl Rig {
             committed.push(create(&store, &id, &ring, &settings(&ring).policy, clock.now()).await);
         }
         let (rotator, signer) = daemon(committed, &ring, &store, &backend, &audit, &clock, &publishers);
-        Self { hands, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
+        Self { hands, backend, store, audit, rotator, signer, issuer, ring, directory }
     }
 
     /// Ends the daemon and starts the next, whose sets go to `publishers`.
@@ -142,6 +142,12 @@ impl Rig {
 
     pub async fn record(&self, fact: Fact) -> Result<Committed, TickError> {
         self.rotator.record(&self.issuer, fact, &Cause::default()).await
+    }
+
+    /// The lines of the audit log, oldest first.
+    pub fn log(&self) -> Vec<String> {
+        let (records, _) = jwksd::audit::last(self.directory.path(), 1_000).unwrap();
+        records.into_iter().map(|record| record.line).collect()
     }
 
     pub fn place(&self) -> &Place {
