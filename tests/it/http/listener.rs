@@ -91,12 +91,13 @@ async fn whoever_is_turned_away_is_so_before_the_body() {
     let limits = sign::admission::Limits { caller, ..sign::admission::Limits::default() };
     let sign = sign::Settings { in_flight: 1, limits, ..sign::Settings::default() };
     let world = World::with(Setup { sign, ..Setup::default() }).await;
-    let body = Some(r#"{"claims":{}}"#);
+    let text = r#"{"claims":{}}"#;
+    let body = Some(text);
     assert_eq!(ask(world.signing, "POST", &format!("{RING}/jwt"), body).await.status, 200);
     // The head alone: no byte of the body is sent.
     let mut client = Client::tcp(world.signing).await;
     let whole = request("POST", &format!("{RING}/jwt"), &[], body);
-    client.send(&whole[..whole.len() - body.unwrap().len()]).await;
+    client.send(&whole[..whole.len() - text.len()]).await;
     let reply = client.receive(false).await.unwrap();
     assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (429, "rate_limited", Some("1")));
     assert_eq!(world.signatures(), 1);
