@@ -1,5 +1,7 @@
 //! The arguments, and with them every word of `--help`, of the man page and of the shell completions.
 
+mod access;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,6 +14,8 @@ use super::target::{DEFAULT, Target};
 use super::when::{self, Until};
 use crate::ids::{BackendId, IssuerId, Kid, RingName};
 use crate::lifecycle::time::Span;
+
+pub use access::{Access, Explain};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -126,6 +130,9 @@ pub enum Command {
     Backend(Backend),
     /// Who the daemon takes you for, and what you may do
     Whoami(Daemon),
+    /// Look at the grants of a configuration
+    #[command(subcommand)]
+    Access(Access),
     /// Print shell completions
     #[command(after_help = "Example: jwksd completions bash > /usr/share/bash-completion/completions/jwksd")]
     Completions {

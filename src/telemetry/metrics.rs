@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::gate::Gate;
 use super::histogram::Histogram;
 use super::labels::{
     ActionLabels, BuildLabels, CodeLabels, IssuerLabels, OutcomeLabels, RingLabels, SignLabels, StatusLabels,
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// 1 while the daemon is ready for requests, else 0.
     pub ready: Gauge,
+    /// Which refusals are told in the log.
+    pub told: Gate,
     refused: Family<CodeLabels, Counter>,
     pub(super) sign_requests: Family<SignLabels, Counter>,
     pub(super) sign_seconds: Family<RingLabels, Histogram>,
@@ -56,6 +59,7 @@ impl Metrics {
             },
             store: StoreMetrics { commits: added(r, "jwksd_store_commits", "Commits to the store, by outcome") },
             ready: added(r, "jwksd_ready", "1 while the daemon is ready for requests, else 0"),
+            told: Gate::default(),
             refused: added(
                 r,
                 "jwksd_calls_refused",

@@ -11,9 +11,10 @@ use toml::Spanned;
 use self::faults::Faults;
 use super::document::{Document, Misfit, Place};
 use super::fault::Fault;
-use super::file::{AuditTable, File, LogTable, Named};
-use super::tree::{Audit, Config, Log};
-use super::value::{Section, plain};
+use super::file::{AuditTable, File, LimitsTable, LogTable, Named};
+use super::scalar::Count;
+use super::tree::{Audit, Config, Limits, Log, Share};
+use super::value::{Field, Section, plain};
 use crate::ids::NameError;
 
 mod backend;
@@ -48,6 +49,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         audit,
         runtime,
         listen,
+        limits,
         log,
         backends,
         issuers,
@@ -92,6 +94,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         store: store.and_then(|store| plain(store.into_inner().kind)).unwrap_or_default(),
         workers: runtime.and_then(|runtime| plain(runtime.into_inner().workers)).and_then(|n| NonZeroUsize::new(n.0)),
         listen: listen?,
+        limits: build_limits(limits),
         log: build_log(log),
         backends: all(backends.into_iter().map(|(id, found)| Some((id, found.backend?))))?,
         issuers: all(issuers.into_iter().map(|(id, found)| Some((id, found.issuer?))))?,
@@ -108,6 +111,16 @@ fn build_audit(table: Section<AuditTable>, default: Audit) -> Audit {
         signatures: plain(signatures).unwrap_or(default.signatures),
         segment_size: plain(segment_size).map_or(default.segment_size, |size| size.0),
     }
+}
+
+fn build_limits(table: Section<LimitsTable>) -> Limits {
+    let LimitsTable { caller_rate, caller_concurrency, ring_rate, ring_concurrency } =
+        table.map(Spanned::into_inner).unwrap_or_default();
+    let share = |rate: Field<Count>, concurrency: Field<Count>| Share {
+        rate: plain(rate).and_then(|rate| u32::try_from(rate.0).ok()),
+        concurrency: plain(concurrency).map_or(Share::default().concurrency, |count| count.0),
+    };
+    Limits { caller: share(caller_rate, caller_concurrency), ring: share(ring_rate, ring_concurrency) }
 }
 
 fn build_log(table: Section<LogTable>) -> Log {
