@@ -229,10 +229,19 @@ impl Drop for Pass<'_> {
         if let Some(account) = state.rings.get_mut(&self.ring) {
             account.held -= 1;
         }
-        if let Some(account) = state.callers.get_mut(&self.caller) {
+        let State { callers, turns, waiting, .. } = &mut *state;
+        if let Some(account) = callers.get_mut(&self.caller) {
             account.held -= 1;
+            if !has_place {
+                let stood = account.line.len();
+                account.line.retain(|sender| !sender.is_closed());
+                *waiting -= stood - account.line.len();
+                if account.line.is_empty() {
+                    turns.retain(|caller| *caller != self.caller);
+                }
+            }
             if account.is_idle(now) {
-                state.callers.remove(&self.caller);
+                callers.remove(&self.caller);
             }
         }
         if has_place {
