@@ -37,6 +37,8 @@ struct Signing;
         admin_paths::import,
         admin_paths::withdraw,
         admin_paths::audit,
+        admin_paths::newest_checkpoint,
+        admin_paths::make_checkpoint,
         admin_paths::whoami,
     )
 )]

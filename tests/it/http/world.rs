@@ -32,6 +32,7 @@ use jwksd::tls::Endpoint;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::checkpoints;
 use crate::support::fake_backend::{Call, FakeBackend};
 use crate::support::memory_store::MemoryStore;
 
@@ -58,11 +59,19 @@ pub struct Setup {
     pub sign: sign::Settings,
     pub grants: Vec<Grant>,
     pub tls: Option<Arc<Endpoint>>,
+    /// Whether checkpoints of the audit log can be made.
+    pub checkpoints: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: Limits::default(), sign: sign::Settings::default(), grants: vec![everything()], tls: None }
+        Self {
+            limits: Limits::default(),
+            sign: sign::Settings::default(),
+            grants: vec![everything()],
+            tls: None,
+            checkpoints: false,
+        }
     }
 }
 
@@ -134,6 +143,7 @@ impl World {
         let wall: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let audit_dir = directory.path().join("audit");
         let (audit, _) = Audit::open(&audit_dir, Options::default(), Arc::clone(&wall)).unwrap();
+        let checkpoint_log = audit.clone();
         let store = Arc::new(MemoryStore::new(Arc::clone(&wall)));
         let backend = Arc::new(FakeBackend::new("test"));
         let backends: HashMap<BackendId, Arc<dyn Backend>> =
@@ -176,6 +186,8 @@ impl World {
         let jwks = Jwks::new(&places, Arc::clone(&wall), &metrics);
         let signing = Signing::new(signer, &places, Arc::clone(&grants), wall, Arc::clone(&metrics), setup.sign);
         let profiles = ["envoy", "go-oidc-v3"].map(|name| verifiers::find(name).unwrap()).to_vec();
+        let maker = || checkpoints::maker(&checkpoint_log, &audit_dir, &backend, Span::from_hours(1), &metrics);
+        let checkpointer = setup.checkpoints.then(maker);
         let admin = Admin::new(admin::Parts {
             installation: "test".parse().unwrap(),
             started_at: Timestamp::from_second(START),
@@ -185,6 +197,7 @@ impl World {
             metrics,
             verifiers: HashMap::from([(main, profiles)]),
             audit_dir,
+            checkpointer,
             settings: admin::Settings::default(),
         });
         let monitor = Monitor::new(Arc::clone(&health));
