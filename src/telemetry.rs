@@ -55,6 +55,8 @@ pub mod field {
     pub const RING: &str = "ring";
     /// How long until the next try.
     pub const RETRY_IN: &str = "retry_in";
+    /// The name of a trusted issuer.
+    pub const TRUSTED_ISSUER: &str = "trusted_issuer";
     /// How many like it were kept out of the log since the last that was not.
     pub const UNSAID: &str = "unsaid";
     /// When something ends.
@@ -63,9 +65,28 @@ pub mod field {
     pub const VERSION: &str = "version";
 
     /// All of them, in alphabetical order.
-    pub const ALL: [&str; 20] = [
-        ACTION, BACKEND, CALLER, CHECKPOINT, CODE, ELAPSED_MS, ERROR, ISSUER, KEY_SET, KID, LISTENER, REASON, RECORD,
-        REQUEST_ID, RETRY_IN, REVISION, RING, UNSAID, UNTIL, VERSION,
+    pub const ALL: [&str; 21] = [
+        ACTION,
+        BACKEND,
+        CALLER,
+        CHECKPOINT,
+        CODE,
+        ELAPSED_MS,
+        ERROR,
+        ISSUER,
+        KEY_SET,
+        KID,
+        LISTENER,
+        REASON,
+        RECORD,
+        REQUEST_ID,
+        RETRY_IN,
+        REVISION,
+        RING,
+        TRUSTED_ISSUER,
+        UNSAID,
+        UNTIL,
+        VERSION,
     ];
 }
 

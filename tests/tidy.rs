@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["ids", "lifecycle"]),
     ("telemetry", &["ids"]),
     ("tls", &["access", "lifecycle"]),
+    ("trust", &["access", "clock", "ids", "jose", "lifecycle", "telemetry"]),
     ("config", &["access", "ids", "jose", "lifecycle"]),
     ("audit", &["clock", "failpoint", "ids", "jose", "lifecycle"]),
     ("backend", &["clock", "failpoint", "ids", "jose", "lifecycle"]),
@@ -55,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot",
             "telemetry",
             "tls",
+            "trust",
         ],
     ),
     ("app", &["*"]),
@@ -284,4 +286,21 @@ fn every_dependency_carries_its_reason() {
         }
     }
     assert_clean(faults);
+}
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let model = fs::read_to_string(root.join("docs/threat-model.md")).expect("a threat model");
+    let mut files = Vec::new();
+    ["src", "tests"].iter().for_each(|directory| collect(&root.join(directory), &mut files));
+    let sources: String = files.iter().map(|file| fs::read_to_string(file).expect("a readable source")).collect();
+    let is_test = |name: &&str| {
+        name.matches('_').count() >= 2
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let named: Vec<&str> = model.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 40, "the threat model names only {} tests", named.len());
+    let gone = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}(")));
+    assert_clean(gone.map(|name| format!("docs/threat-model.md: there is no test {name}")).collect());
 }

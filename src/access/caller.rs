@@ -55,31 +55,76 @@ impl fmt::Display for TokenHash {
     }
 }
 
+/// Whom a bearer token names that a trusted issuer has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The name of the trusted issuer in the configuration.
+    pub issuer: String,
+    /// The claim `sub`.
+    pub sub: String,
+}
+
+/// A bearer token, as far as it matters who shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// A secret, of which the configuration may know the hash.
+    Secret(TokenHash),
+    /// A token that was verified.
+    Jwt(Arc<Subject>),
+}
+
 /// Whoever makes a request. A caller can be several things at once, and a grant for any of them holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The other end of the connection.
     pub peer: Peer,
+    /// The systemd unit of the process at the other end of a Unix socket, if it was asked for and could be told.
+    pub unit: Option<Arc<str>>,
     /// What its certificate says.
     pub certificate: Option<Arc<CertificateNames>>,
-    /// The hash of the bearer token that came with the request.
-    pub token: Option<TokenHash>,
+    /// The bearer token that came with the request.
+    pub token: Option<Token>,
 }
 
 impl Caller {
     /// Whoever is at the other end, without further proof.
     #[must_use]
     pub fn at(peer: Peer) -> Self {
-        Self { peer, certificate: None, token: None }
+        Self { peer, unit: None, certificate: None, token: None }
+    }
+
+    /// Everything that is known of it and that a grant can name, each as `jwksd access explain --as` takes it.
+    #[must_use]
+    pub fn proofs(&self) -> Vec<String> {
+        let mut proofs = Vec::new();
+        match &self.token {
+            Some(Token::Secret(hash)) => proofs.push(format!("token:{hash}")),
+            Some(Token::Jwt(subject)) => proofs.push(format!("jwt:{}:{}", subject.issuer, subject.sub)),
+            None => {}
+        }
+        if let Some(names) = &self.certificate {
+            proofs.extend(names.spiffe.iter().map(ToString::to_string));
+            proofs.extend(names.dns.iter().map(|name| format!("dns:{name}")));
+        }
+        proofs.extend(self.unit.iter().map(|unit| format!("unit:{unit}")));
+        match self.peer {
+            Peer::Unix { uid, gid } => proofs.extend([format!("uid:{uid}"), format!("gid:{gid}")]),
+            Peer::Tcp(address) if address.ip().to_canonical().is_loopback() => proofs.push("loopback".to_owned()),
+            Peer::Tcp(_) => {}
+        }
+        proofs
     }
 }
 
 impl fmt::Display for Caller {
-    /// What logs and the audit trail call it, by its strongest proof: `token:1a2b3c4d`, `spiffe://td/idp`,
-    /// `dns:idp.example.com`, `uid:1001` or `tcp:127.0.0.1:50412`.
+    /// What logs and the audit trail call it, by its strongest proof: `token:1a2b3c4d`,
+    /// `jwt:k8s:system:serviceaccount:ns:name`, `spiffe://td/idp`, `dns:idp.example.com`, `uid:1001`,
+    /// `uid:1001,unit:idp.service` or `tcp:127.0.0.1:50412`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(hash) = self.token {
-            return write!(f, "token:{hash}");
+        match &self.token {
+            Some(Token::Secret(hash)) => return write!(f, "token:{hash}"),
+            Some(Token::Jwt(subject)) => return write!(f, "jwt:{}:{}", subject.issuer, subject.sub),
+            None => {}
         }
         if let Some(names) = &self.certificate {
             match (&names.spiffe, names.dns.first()) {
@@ -88,9 +133,10 @@ impl fmt::Display for Caller {
                 (None, None) => {}
             }
         }
-        match self.peer {
-            Peer::Unix { uid, .. } => write!(f, "uid:{uid}"),
-            Peer::Tcp(address) => write!(f, "tcp:{address}"),
+        match (self.peer, &self.unit) {
+            (Peer::Unix { uid, .. }, Some(unit)) => write!(f, "uid:{uid},unit:{unit}"),
+            (Peer::Unix { uid, .. }, None) => write!(f, "uid:{uid}"),
+            (Peer::Tcp(address), _) => write!(f, "tcp:{address}"),
         }
     }
 }

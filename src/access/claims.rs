@@ -8,7 +8,10 @@ use crate::jose::json::{Object, reads_as};
 use crate::lifecycle::time::{Span, Timestamp};
 
 /// The claims that the daemon writes; a caller of `jwt` may send none of them.
-const OURS: [&str; 4] = ["iss", "iat", "exp", "jti"];
+pub(super) const OURS: [&str; 4] = ["iss", "iat", "exp", "jti"];
+
+/// The registered claims of RFC 7519, section 4.1.
+const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /// Why claims are not signed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -44,6 +47,35 @@ pub enum ClaimsError {
     /// A time that can't be.
     #[error("claim {0} is later than it can be")]
     Future(&'static str),
+    /// A registered claim under a name that some readers take for it and others don't.
+    #[error("a claim's name differs from {0} only in case; write it so")]
+    Variant(&'static str),
+    /// The grant's rule on `aud`.
+    #[error("claim aud is missing, or names an audience that the grant does not allow")]
+    AudienceDenied,
+    /// The grant's rule on `sub`.
+    #[error("claim sub is missing, or is none that the grant allows")]
+    SubjectDenied,
+    /// The grant's rule on `typ`.
+    #[error("the token's typ is none that the grant allows")]
+    TypDenied,
+    /// A claim that the grant requires.
+    #[error("claim {0} is missing, which the grant requires")]
+    Required(String),
+    /// A claim that the grant forbids.
+    #[error("claim {0} is there, which the grant forbids")]
+    Forbidden(String),
+    /// A claim whose value the grant fixes.
+    #[error("claim {0} has not the value that the grant demands")]
+    Value(String),
+    /// The grant's rule on size.
+    #[error("the payload has {size} bytes, more than the {allowed} that the grant allows")]
+    Size {
+        /// How many it has.
+        size: usize,
+        /// How many are allowed.
+        allowed: usize,
+    },
     /// The lifetime asked for is nothing.
     #[error("ttl is 0s; ask for at least 1s")]
     NoLifetime,
@@ -62,6 +94,37 @@ impl ClaimsError {
             Self::Lifetime { .. } => "lifetime_exceeded",
             Self::Future(_) => "claim_future",
             Self::NoLifetime => "lifetime_zero",
+            Self::Variant(_) => "claim_case_variant",
+            Self::AudienceDenied => "denied_aud",
+            Self::SubjectDenied => "denied_sub",
+            Self::TypDenied => "denied_typ",
+            Self::Required(_) => "denied_without_claim",
+            Self::Forbidden(_) => "denied_claim",
+            Self::Value(_) => "denied_value",
+            Self::Size { .. } => "denied_size",
+        }
+    }
+
+    /// The key of the grant that forbids it, if it is the grant that does.
+    #[must_use]
+    pub const fn rule(&self) -> Option<&'static str> {
+        match self {
+            Self::AudienceDenied => Some("claims.aud"),
+            Self::SubjectDenied => Some("claims.sub"),
+            Self::TypDenied => Some("claims.typ"),
+            Self::Required(_) => Some("claims.require"),
+            Self::Forbidden(_) => Some("claims.forbid"),
+            Self::Value(_) => Some("claims.values"),
+            Self::Size { .. } => Some("claims.max_size"),
+            Self::Reserved(_)
+            | Self::Type { .. }
+            | Self::Missing(_)
+            | Self::Issuer
+            | Self::Expired
+            | Self::Lifetime { .. }
+            | Self::Future(_)
+            | Self::Variant(_)
+            | Self::NoLifetime => None,
         }
     }
 }
@@ -154,8 +217,8 @@ pub fn check_assembled(bounds: Bounds<'_>, payload: &Object<'_>) -> Result<Times
         if iat > bounds.now + bounds.skew {
             return Err(ClaimsError::Future("iat"));
         }
-        // A caller's clock may be behind ours by the skew; its tokens are no longer for that.
-        asked = asked.max(exp.since(iat).saturating_sub(bounds.skew));
+        // A caller whose clock is behind asks for an exp that is nearer, not for a longer life.
+        asked = asked.max(exp.since(iat));
     }
     if asked > bounds.lifetime {
         return Err(ClaimsError::Lifetime { asked, allowed: bounds.lifetime });
@@ -166,6 +229,12 @@ pub fn check_assembled(bounds: Bounds<'_>, payload: &Object<'_>) -> Result<Times
 
 /// Checks the registered claims that belong to the caller.
 fn check_registered(claims: &Object<'_>, exp: Timestamp) -> Result<(), ClaimsError> {
+    for (name, _) in claims.iter() {
+        let registered = REGISTERED.into_iter().find(|registered| reads_as(name, registered));
+        if let Some(registered) = registered.filter(|registered| *registered != name) {
+            return Err(ClaimsError::Variant(registered));
+        }
+    }
     let sub = claims.get_str("sub");
     sub.map_err(|_| ClaimsError::Type { name: "sub", expected: "a string" })?;
     if let Some(raw) = claims.get("aud") {
@@ -223,6 +292,9 @@ mod tests {
         for bad in [r#"{"sub":1}"#, r#"{"aud":1}"#, r#"{"aud":["a",1]}"#, r#"{"nbf":"1"}"#, r#"{"nbf":1.5}"#] {
             assert_eq!(composed(bad).unwrap_err().code(), "claim_type", "{bad}");
         }
+        for bad in [r#"{"Sub":"a"}"#, r#"{"\u017fub":"a"}"#, r#"{"AUD":"a"}"#] {
+            assert_eq!(composed(bad).unwrap_err().code(), "claim_case_variant", "{bad}");
+        }
         assert!(composed(r#"{"aud":["a","b"],"sub":"s","nbf":1}"#).is_ok());
         assert_eq!(composed(r#"{"nbf":1700000061}"#).unwrap_err().code(), "claim_future");
     }
@@ -245,7 +317,10 @@ mod tests {
             (r#"{"iss":["https://i"],"exp":1700000600}"#, Err("claim_type")),
             (r#"{"iss":"https://i","exp":1.7e9}"#, Err("claim_type")),
             (r#"{"iss":"https://i","exp":1700000600,"iat":1700000061}"#, Err("claim_future")),
-            (r#"{"iss":"https://i","exp":1700000600,"iat":1699999940}"#, Ok(Timestamp::from_second(NOW + 600))),
+            (r#"{"iss":"https://i","exp":1700000540,"iat":1699999940}"#, Ok(Timestamp::from_second(NOW + 540))),
+            (r#"{"iss":"https://i","exp":1700000600,"iat":1699999999}"#, Err("lifetime_exceeded")),
+            (r#"{"iss":"https://i","exp":1700000600,"Iat":1}"#, Err("claim_case_variant")),
+            (r#"{"iss":"https://i","exp":1700000600,"NBF":1}"#, Err("claim_case_variant")),
             (r#"{"iss":"https://i","exp":1700000600,"iat":1699999000}"#, Err("lifetime_exceeded")),
             (r#"{"iss":"https://i","exp":99999999999999999999}"#, Err("claim_type")),
         ];

@@ -5,7 +5,9 @@ use std::fmt;
 
 use crate::ids::{IssuerId, RingName};
 
-use super::caller::{Caller, Peer, TokenHash};
+use super::caller::{Caller, Peer, Token, TokenHash};
+use super::pattern::TextPattern;
+use super::rules::Rules;
 use super::spiffe::SpiffePattern;
 
 /// Something that a caller can ask for.
@@ -63,6 +65,15 @@ pub enum Pattern {
     Uid(u32),
     /// A process whose primary group is this one, over a Unix socket.
     Gid(u32),
+    /// A process of this systemd unit, over a Unix socket.
+    Unit(String),
+    /// Whoever presents a token of a trusted issuer.
+    Subject {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// Its `sub`.
+        sub: TextPattern,
+    },
     /// Whoever holds a client certificate for such a SPIFFE ID.
     Spiffe(SpiffePattern),
     /// Whoever holds a client certificate for this DNS name, which is in lower case.
@@ -84,7 +95,11 @@ impl Pattern {
                 id.is_some_and(|id| pattern.matches(id))
             }
             (Self::Dns(name), _) => caller.certificate.as_ref().is_some_and(|names| names.dns.contains(name)),
-            (Self::Token(hash), _) => caller.token == Some(*hash),
+            (Self::Unit(unit), Peer::Unix { .. }) => caller.unit.as_deref() == Some(unit),
+            (Self::Token(hash), _) => caller.token == Some(Token::Secret(*hash)),
+            (Self::Subject { issuer, sub }, _) => {
+                matches!(&caller.token, Some(Token::Jwt(shown)) if shown.issuer == *issuer && sub.matches(&shown.sub))
+            }
             _ => false,
         }
     }
@@ -101,6 +116,69 @@ pub struct Grant {
     pub issuer: Option<IssuerId>,
     /// In which ring; in each, if absent. Never present without `issuer`.
     pub ring: Option<RingName>,
+    /// What may be signed.
+    pub rules: Rules,
+    /// Where in the configuration it stands; 0 if it was made by code.
+    pub line: usize,
+}
+
+/// Why a grant has nothing to say about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// It is for another caller.
+    Caller,
+    /// It allows other operations.
+    Operation,
+    /// It is for another issuer.
+    Issuer,
+    /// It is for another ring.
+    Ring,
+}
+
+impl Grant {
+    /// A grant without rules.
+    #[must_use]
+    pub fn new(caller: Pattern, allow: impl IntoIterator<Item = Operation>) -> Self {
+        let (issuer, ring, rules) = (None, None, Rules::default());
+        Self { caller, allow: allow.into_iter().collect(), issuer, ring, rules, line: 0 }
+    }
+
+    /// Whether it is about this call.
+    ///
+    /// # Errors
+    /// [`Miss`] names the first of its keys that is about something else.
+    pub fn reaches(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        issuer: Option<&IssuerId>,
+        ring: Option<&RingName>,
+    ) -> Result<(), Miss> {
+        match () {
+            () if !self.caller.matches(caller) => Err(Miss::Caller),
+            () if !self.allow.contains(&operation) => Err(Miss::Operation),
+            () if self.issuer.as_ref().is_some_and(|granted| issuer != Some(granted)) => Err(Miss::Issuer),
+            () if self.ring.as_ref().is_some_and(|granted| ring != Some(granted)) => Err(Miss::Ring),
+            () => Ok(()),
+        }
+    }
+}
+
+/// The grants that let a caller ask for a signature; each has rules of its own about what is signed.
+#[derive(Debug, Clone)]
+pub struct Permit<'a> {
+    first: &'a Grant,
+    others: Vec<&'a Grant>,
+}
+
+impl<'a> Permit<'a> {
+    /// What `attempt` makes of the first grant that it succeeds with: one grant has to allow the whole.
+    ///
+    /// # Errors
+    /// If none does, what it says of the first of all.
+    pub fn first_that<T, E>(&self, attempt: impl Fn(&'a Grant) -> Result<T, E>) -> Result<T, E> {
+        attempt(self.first).or_else(|error| self.others.iter().find_map(|grant| attempt(grant).ok()).ok_or(error))
+    }
 }
 
 /// Everything that is allowed.
@@ -112,6 +190,12 @@ impl Grants {
     #[must_use]
     pub fn new(grants: Vec<Grant>) -> Self {
         Self(grants)
+    }
+
+    /// Whether some grant asks for the systemd unit of callers.
+    #[must_use]
+    pub fn name_units(&self) -> bool {
+        self.0.iter().any(|grant| matches!(grant.caller, Pattern::Unit(_)))
     }
 
     /// Whether some grant lets `caller` do `operation` at `issuer`, in `ring`.
@@ -126,12 +210,25 @@ impl Grants {
         issuer: Option<&IssuerId>,
         ring: Option<&RingName>,
     ) -> bool {
-        self.0.iter().any(|grant| {
-            grant.allow.contains(&operation)
-                && grant.caller.matches(caller)
-                && grant.issuer.as_ref().is_none_or(|granted| issuer == Some(granted))
-                && grant.ring.as_ref().is_none_or(|granted| ring == Some(granted))
-        })
+        self.0.iter().any(|grant| grant.reaches(caller, operation, issuer, ring).is_ok())
+    }
+
+    /// The grants by which `caller` may ask for a signature of this kind, if there are any.
+    #[must_use]
+    pub fn permit(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        issuer: &IssuerId,
+        ring: &RingName,
+    ) -> Option<Permit<'_>> {
+        let mut all = self.0.iter().filter(|grant| grant.reaches(caller, operation, Some(issuer), Some(ring)).is_ok());
+        Some(Permit { first: all.next()?, others: all.collect() })
+    }
+
+    /// Every grant, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
     }
 }
 
@@ -140,7 +237,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::access::caller::CertificateNames;
+    use crate::access::caller::{CertificateNames, Subject};
 
     fn unix(uid: u32) -> Caller {
         Caller::at(Peer::Unix { uid, gid: 100 })
@@ -153,7 +250,7 @@ mod tests {
     fn grant(caller: Pattern, issuer: Option<&str>, ring: Option<&str>) -> Grants {
         let issuer = issuer.map(|name| IssuerId::new(name).unwrap());
         let ring = ring.map(|name| RingName::new(name).unwrap());
-        Grants::new(vec![Grant { caller, allow: [Operation::Sign].into(), issuer, ring }])
+        Grants::new(vec![Grant { issuer, ring, ..Grant::new(caller, [Operation::Sign]) }])
     }
 
     #[test]
@@ -207,10 +304,33 @@ mod tests {
     fn a_token_is_known_by_its_hash() {
         let hash = TokenHash([9; 32]);
         let grants = grant(Pattern::Token(hash), None, None);
-        let caller = Caller { token: Some(hash), ..tcp("192.0.2.1:9") };
+        let caller = Caller { token: Some(Token::Secret(hash)), ..tcp("192.0.2.1:9") };
         let main = IssuerId::new("main").unwrap();
         assert!(grants.allow(&caller, Operation::Sign, Some(&main), None));
         assert!(!grants.allow(&tcp("192.0.2.1:9"), Operation::Sign, Some(&main), None));
         assert_eq!(caller.to_string(), "token:09090909");
+    }
+
+    #[test]
+    fn a_subject_is_known_by_its_issuer_and_a_process_by_its_unit() {
+        let main = IssuerId::new("main").unwrap();
+        let sign = |pattern: &Pattern, caller: &Caller| {
+            grant(pattern.clone(), None, None).allow(caller, Operation::Sign, Some(&main), None)
+        };
+        let pattern =
+            |issuer: &str, sub: &str| Pattern::Subject { issuer: issuer.to_owned(), sub: sub.parse().unwrap() };
+        let subject = Subject { issuer: "k8s".to_owned(), sub: "system:serviceaccount:a:idp".to_owned() };
+        let caller = Caller { token: Some(Token::Jwt(Arc::new(subject))), ..tcp("192.0.2.1:9") };
+        assert!(sign(&pattern("k8s", "system:serviceaccount:a:idp"), &caller));
+        assert!(sign(&pattern("k8s", "system:serviceaccount:a:*"), &caller));
+        assert!(!sign(&pattern("k8s", "system:serviceaccount:b:*"), &caller));
+        assert!(!sign(&pattern("other", "*"), &caller));
+        assert_eq!(caller.to_string(), "jwt:k8s:system:serviceaccount:a:idp");
+
+        let process = Caller { unit: Some("idp.service".into()), ..unix(7) };
+        assert!(sign(&Pattern::Unit("idp.service".to_owned()), &process));
+        assert!(!sign(&Pattern::Unit("idp".to_owned()), &process));
+        assert!(!sign(&Pattern::Unit("idp.service".to_owned()), &unix(7)));
+        assert_eq!(process.to_string(), "uid:7,unit:idp.service");
     }
 }

@@ -3,4 +3,6 @@
 pub mod caller;
 pub mod claims;
 pub mod grant;
+pub mod pattern;
+pub mod rules;
 pub mod spiffe;

@@ -1,5 +1,6 @@
 //! `jwksd dev`: everything embedded, no configuration, periods so short that a rotation can be watched.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -78,12 +79,7 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
     issuer.openid_configuration = true;
     let policy = Policy::new(terms).expect("invariant: a test proves that the durations of dev fit together");
     issuer.rings.insert(ring_name, Ring::new(spec, backend.clone(), policy));
-    let everything = Grant {
-        caller: Pattern::Loopback,
-        allow: [Operation::Sign, Operation::SignRaw].into_iter().chain(Operation::ADMIN).collect(),
-        issuer: None,
-        ring: None,
-    };
+    let everything = Grant::new(Pattern::Loopback, Operation::ALL);
     Ok(Config {
         installation,
         allow_software_keys: true,
@@ -100,6 +96,7 @@ pub(super) fn config(options: &DevOptions, public: SocketAddr) -> Result<Config,
         log: Log { format: LogFormat::Text, level: "info".to_owned() },
         backends: [(backend, Backend::new(BackendKind::Software(Sealing::Key(Secret::File(sealing)))))].into(),
         issuers: [(issuer_id, issuer)].into(),
+        trusted_issuers: BTreeMap::new(),
         grants: vec![everything],
         warnings: Vec::new(),
     })

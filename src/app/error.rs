@@ -176,6 +176,15 @@ pub enum AppError {
         #[source]
         source: Box<TlsError>,
     },
+    /// The certificate authorities for a trusted issuer can't be used.
+    #[error("trusted issuer {name}")]
+    TrustedIssuer {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<TlsError>,
+    },
     /// The audit log knows nothing of an issuer that the store holds.
     #[error(
         "issuer {0} is in the store but the audit log has no record of it; restore the audit log, or, if its loss is \

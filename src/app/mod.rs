@@ -10,6 +10,7 @@ mod open;
 mod recover;
 mod rollback;
 mod serve;
+mod service;
 mod settings;
 mod start;
 mod test_backend;
@@ -38,13 +39,17 @@ use crate::lifecycle::adopt::adoptions;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
 use crate::rotator::{self, Cause, Committer, Effector, Rotator, TickError};
+use crate::server::caller::Access;
 use crate::server::health::Health;
 use crate::server::listen::{CertificateMetrics, ConnectionMetrics};
 use crate::signer::Signer;
 use crate::snapshot::{Place, Places};
 use crate::store::Store;
 use crate::telemetry::{Metrics, chain};
+use crate::trust::TokenMetrics;
 
+#[cfg(feature = "pkcs11")]
+pub use crate::backend::pkcs11::{WORKER, worker::run as work};
 pub use dev::{Announcement, DevOptions};
 pub use error::AppError;
 pub use init::InitReport;
@@ -60,6 +65,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     connections: ConnectionMetrics,
     certificates: CertificateMetrics,
+    access: Access,
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
     health: Arc<Health>,
@@ -81,6 +87,8 @@ impl App {
         recover::look_for_keys(&config, &found.issuers, &backends).await;
         let connections = ConnectionMetrics::register(&mut registry);
         let certificates = CertificateMetrics::register(&mut registry);
+        let trusted = settings::trusted(&config, &clock, TokenMetrics::register(&mut registry))?;
+        let access = Access { grants: Arc::new(settings::grants(&config)), trusted };
         let metrics = Arc::new(Metrics::new(registry));
         audit.append(started(&config)).await.map_err(|source| broken_log(&config, source))?;
 
@@ -104,7 +112,8 @@ impl App {
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
         let metrics = Arc::clone(&rotator.metrics);
         let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
-        let app = Self { config, audit, clock, connections, certificates, rotator, signer, health, checkpointer };
+        let app =
+            Self { config, audit, clock, connections, certificates, access, rotator, signer, health, checkpointer };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
@@ -143,6 +152,7 @@ impl App {
     /// # Errors
     /// [`AppError::PartEnded`] if a part ended by itself.
     pub async fn run(self, listeners: Listeners, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let hangups = service::hangups()?;
         let (stopping, stopped) = watch::channel(());
         let mut parts = JoinSet::new();
         let rotating = rotator::run(Arc::clone(&self.rotator), ended(stopped.clone()));
@@ -153,15 +163,20 @@ impl App {
         }
         serve::spawn(&mut parts, &self, listeners, &stopped);
         info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
+        service::ready();
+        let (living, hanging_up) = (tokio::spawn(service::live()), tokio::spawn(service::hang_ups(hangups)));
         let outcome = tokio::select! {
             () = stop => Ok(()),
             Some(part) = parts.join_next() => Err(AppError::PartEnded(part.unwrap_or("background task"))),
         };
         info!("daemon stopping");
+        service::stopping();
         self.health.drain();
         drop(stopped);
         drop(stopping);
         while parts.join_next().await.is_some() {}
+        living.abort();
+        hanging_up.abort();
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.finish().await;
         }

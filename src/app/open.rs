@@ -62,7 +62,7 @@ pub(super) fn backends(
 ) -> Result<HashMap<BackendId, Arc<dyn Backend>>, AppError> {
     let mut backends: HashMap<BackendId, Arc<dyn Backend>> = HashMap::new();
     for (id, settings) in &config.backends {
-        let inner = backend(config, id, settings)?;
+        let inner = backend(config, id, settings, metrics)?;
         let mut limits = Limits::default();
         limits.sign.deadline = settings.sign_deadline.as_duration();
         limits.sign.in_flight = settings.max_in_flight;
@@ -73,7 +73,13 @@ pub(super) fn backends(
 }
 
 /// One configured backend, bare.
-pub(super) fn backend(config: &Config, id: &BackendId, settings: &tree::Backend) -> Result<Arc<dyn Backend>, AppError> {
+#[cfg_attr(not(feature = "pkcs11"), expect(unused_variables, reason = "only tokens have metrics of their own"))]
+pub(super) fn backend(
+    config: &Config,
+    id: &BackendId,
+    settings: &tree::Backend,
+    metrics: &BackendMetrics,
+) -> Result<Arc<dyn Backend>, AppError> {
     match &settings.kind {
         BackendKind::Software(sealing) => {
             let sealing = sealing_key(id, sealing)?;
@@ -84,7 +90,7 @@ pub(super) fn backend(config: &Config, id: &BackendId, settings: &tree::Backend)
             Ok(Arc::new(opened))
         }
         #[cfg(feature = "pkcs11")]
-        BackendKind::Pkcs11(token) => super::token::backend(config, id, token),
+        BackendKind::Pkcs11(token) => super::token::backend(config, id, token, metrics),
         #[cfg(not(feature = "pkcs11"))]
         BackendKind::Pkcs11(_) => Err(AppError::NotBuilt(id.clone())),
     }

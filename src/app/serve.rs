@@ -9,7 +9,7 @@ use crate::config::ApiListener;
 use crate::server::admin::{self, Admin};
 use crate::server::health::Monitor;
 use crate::server::jwks::Jwks;
-use crate::server::listen::{renew, serve};
+use crate::server::listen::{Units, renew, serve};
 use crate::server::sign::{self, Signing};
 
 use super::listen::{Listeners, endpoints};
@@ -20,7 +20,9 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
     let renewing = renew(endpoints(&listeners), app.certificates.clone(), ended(stopped.clone()));
     parts.spawn(named("renewal of certificates", renewing));
     let Listeners { public, signing, admin, metrics: monitored } = listeners;
-    let grants = Arc::new(settings::grants(&app.config));
+    let units = if app.access.grants.name_units() { Units::Asked } else { Units::Ignored };
+    let (signing, admin) = (signing.with_units(units), admin.with_units(units));
+    parts.spawn(named("keys of trusted issuers", app.access.trusted.clone().keep(ended(stopped.clone()))));
     let metrics = &app.rotator.metrics;
     let counters = |name| app.connections.of(name);
 
@@ -32,7 +34,7 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
     let api = Signing::new(
         Arc::clone(&app.signer),
         &app.rotator.places,
-        Arc::clone(&grants),
+        app.access.clone(),
         Arc::clone(&app.clock),
         Arc::clone(metrics),
         limits,
@@ -44,7 +46,7 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
         installation: app.config.installation.clone(),
         started_at: app.clock.now(),
         rotator: Arc::clone(&app.rotator),
-        grants,
+        access: app.access.clone(),
         health: Arc::clone(&app.health),
         metrics: Arc::clone(metrics),
         audit_dir: app.config.audit.dir.clone(),

@@ -14,6 +14,7 @@ use super::dev::{self, Announcement, DevOptions};
 use super::init::{self, InitReport};
 use super::listen::tcp;
 use super::rollback;
+use super::service;
 use super::test_backend::{self, TestReport};
 use super::{App, AppError, Listeners};
 
@@ -25,6 +26,7 @@ pub fn run(config: Config) -> Result<(), AppError> {
     start_logging(&config)?;
     config.warnings.iter().for_each(|warning| warn!(reason = %warning, "configuration is doubtful"));
     runtime(&config)?.block_on(async {
+        service::harden();
         let listeners = Listeners::bind(&config.listen).await?;
         let stop = stop_signal()?;
         App::build(config).await?.run(listeners, stop).await
@@ -117,6 +119,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>, AppError> {
     })
 }
 
-fn system(doing: &'static str, source: io::Error) -> AppError {
+pub(super) fn system(doing: &'static str, source: io::Error) -> AppError {
     AppError::System { doing, source }
 }

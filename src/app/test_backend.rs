@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use prometheus_client::registry::Registry;
 
+use crate::backend::metrics::BackendMetrics;
 use crate::backend::{Backend, BackendError, KeyRef, Probe};
 use crate::config::Config;
 use crate::ids::{BackendId, IssuerId, Label, RingName, VersionId};
@@ -32,7 +34,8 @@ pub struct TestReport {
 /// [`AppError::BackendTest`] names the step that failed.
 pub async fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport, AppError> {
     let settings = config.backends.get(id).ok_or_else(|| AppError::UnknownBackend(id.clone()))?;
-    let backend = open::backend(config, id, settings)?;
+    let metrics = BackendMetrics::register(&mut Registry::default());
+    let backend = open::backend(config, id, settings, &metrics)?;
     let failed = |step| move |source| AppError::BackendTest { step, source };
     let probe = backend.probe().await.map_err(failed("probing the backend"))?;
     let rings = config.issuers.values().flat_map(|issuer| issuer.rings.values());

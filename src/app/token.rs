@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::backend::metrics::BackendMetrics;
+use crate::backend::pkcs11::router::{ADMIN_LIMIT, PinSource, Plan, Router};
 use crate::backend::pkcs11::{Fault, InProcess, Latch, Pin, Settings, TokenChoice};
 use crate::config::secret::Secret;
 use crate::config::{self as tree, BackendKind, Config};
@@ -16,7 +18,12 @@ use super::AppError;
 const LOCKS: &str = "pkcs11";
 
 /// A configured token.
-pub(super) fn backend(config: &Config, id: &BackendId, token: &tree::Pkcs11) -> Result<Arc<dyn Backend>, AppError> {
+pub(super) fn backend(
+    config: &Config,
+    id: &BackendId,
+    token: &tree::Pkcs11,
+    metrics: &BackendMetrics,
+) -> Result<Arc<dyn Backend>, AppError> {
     let failed = |source| AppError::Token { backend: id.clone(), source };
     let dir = locks(config, id);
     match token.isolation {
@@ -25,9 +32,19 @@ pub(super) fn backend(config: &Config, id: &BackendId, token: &tree::Pkcs11) -> 
             Ok(Arc::new(InProcess::open(&settings(config, token), &pin, &dir).map_err(failed)?))
         }
         tree::Isolation::Process => {
-            let text =
-                "isolation = \"process\" needs worker processes, which this build lacks; set isolation = \"none\"";
-            Err(failed(Fault::Broken(text.to_owned())))
+            let secret = token.pin.clone();
+            let plan = Plan {
+                // Also after an upgrade has put another program in its place.
+                program: "/proc/self/exe".into(),
+                settings: settings(config, token),
+                pin: PinSource(Arc::new(move || pin(&secret))),
+                gate: dir,
+                hang_limit: token.hang_limit.as_duration(),
+                admin_limit: ADMIN_LIMIT,
+            };
+            let router = Router::start(id.clone(), plan, &metrics.workers);
+            let router = router.map_err(|source| AppError::System { doing: "starting worker processes", source })?;
+            Ok(Arc::new(router))
         }
     }
 }

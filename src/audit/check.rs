@@ -82,7 +82,7 @@ impl Check {
         let here = |witness: &&Witness| witness.checkpoint.seq == record.seq;
         if let Some(witness) = self.witnesses.iter().find(here) {
             if witness.checkpoint.hash != record.hash {
-                return Err(Flaw::Contradicted { seq: record.seq, by: witness.name.clone() });
+                return Err(Flaw::Contradicted { seq: record.seq, by: witness.name.as_str().into() });
             }
             self.vouched = newer(self.vouched.take(), &witness.checkpoint, &witness.kid);
         }
@@ -115,7 +115,7 @@ impl Check {
         let is_archived = self.start == Start::Anywhere && self.first.is_none_or(|first| checkpoint.seq < first);
         match hash {
             Some(hash) if *hash != checkpoint.hash => {
-                return Err(Flaw::Contradicted { seq: checkpoint.seq, by: format!("record {at}") });
+                return Err(Flaw::Contradicted { seq: checkpoint.seq, by: format!("record {at}").into() });
             }
             None if !is_archived => return Err(CheckpointError::Elsewhere(checkpoint.seq).into()),
             Some(_) | None => {}
@@ -130,13 +130,13 @@ impl Check {
         let (Some(first), Some((last, _, _))) = (self.first, self.newest) else { return Ok(()) };
         let Place { file, line } = place.clone();
         for witness in &self.witnesses {
-            let (by, seq) = (witness.name.clone(), witness.checkpoint.seq);
+            let (by, seq) = (witness.name.as_str().into(), witness.checkpoint.seq);
             if seq > last {
-                return Err(Fault::CutOff { file, line, last, by, seq });
+                return Err(Fault::CutOff { file: file.into(), line, last, by, seq });
             }
             // Nobody asked about the one that lies beside the log, and it may be as old as what was archived.
             if seq < first && witness.origin == Origin::Given {
-                return Err(Fault::Record { file, line, flaw: Flaw::Archived { first, by, seq } });
+                return Err(Fault::Record { file, line, flaw: Flaw::Archived { by, seq } });
             }
         }
         Ok(())

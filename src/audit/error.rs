@@ -64,13 +64,13 @@ pub enum Fault {
     )]
     CutOff {
         /// The segment's file name.
-        file: String,
+        file: Box<str>,
         /// The line of the last record, from 1.
         line: u64,
         /// The last record.
         last: u64,
         /// Which checkpoint.
-        by: String,
+        by: Box<str>,
         /// The record that it is about.
         seq: u64,
     },
@@ -81,7 +81,7 @@ pub enum Fault {
         name: String,
         /// Why.
         #[source]
-        source: CheckpointError,
+        source: Box<CheckpointError>,
     },
     /// The keys that lie beside the log can't be read.
     #[error("checkpoint-key.json is not the JWK Set that was written")]
@@ -146,26 +146,28 @@ pub enum Flaw {
         /// The record.
         seq: u64,
         /// Which checkpoint.
-        by: String,
+        by: Box<str>,
     },
     /// A checkpoint in the log that is not to be believed.
     #[error("the checkpoint can't be trusted: {0}")]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(Box<CheckpointError>),
     /// A checkpoint from outside is about a record before the first that is there.
-    #[error(
-        "{by} vouches for record {seq}, but the log here begins with record {first}; give the archived segments, too"
-    )]
+    #[error("{by} vouches for record {seq}, which stands before the first one here; give the archived segments, too")]
     Archived {
-        /// The first record.
-        first: u64,
         /// Which checkpoint.
-        by: String,
+        by: Box<str>,
         /// The record that it is about.
         seq: u64,
     },
     /// Bytes after the last record of a segment that is not the last one.
     #[error("the segment ends in the middle of a record, but another one follows it")]
     Torn,
+}
+
+impl From<CheckpointError> for Flaw {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
 }
 
 #[cfg(test)]
@@ -187,14 +189,8 @@ mod tests {
             Box::new(AuditError::Reserved),
             Box::new(AuditError::Damaged(Fault::Missing(path()))),
             Box::new(Fault::Missing(path())),
-            Box::new(Fault::CutOff {
-                file: "audit-1.jsonl".to_owned(),
-                line: 3,
-                last: 7,
-                by: "kept.jws".to_owned(),
-                seq: 9,
-            }),
-            Box::new(Fault::Checkpoint { name: "kept.jws".to_owned(), source: CheckpointError::Typ }),
+            Box::new(Fault::CutOff { file: "audit-1.jsonl".into(), line: 3, last: 7, by: "kept.jws".into(), seq: 9 }),
+            Box::new(Fault::Checkpoint { name: "kept.jws".to_owned(), source: Box::new(CheckpointError::Typ) }),
             Box::new(Fault::Keys(Arc::new(JwkError::NoKeys))),
             Box::new(Fault::NoCheckpoint(path())),
             Box::new(Fault::Unreadable { file: "audit-1.jsonl".to_owned(), source: source() }),
@@ -207,8 +203,8 @@ mod tests {
             Box::new(at(Flaw::Format { found: 2, known: 1 })),
             Box::new(at(Flaw::Unreadable("unknown variant `x`".to_owned()))),
             Box::new(at(Flaw::Torn)),
-            Box::new(at(Flaw::Contradicted { seq: 2, by: "kept.jws".to_owned() })),
-            Box::new(at(Flaw::Archived { first: 5, by: "kept.jws".to_owned(), seq: 2 })),
+            Box::new(at(Flaw::Contradicted { seq: 2, by: "kept.jws".into() })),
+            Box::new(at(Flaw::Archived { by: "kept.jws".into(), seq: 2 })),
             Box::new(at(CheckpointError::Typ.into())),
             Box::new(at(CheckpointError::NoKey.into())),
             Box::new(at(CheckpointError::Payload("missing field `seq`".to_owned()).into())),
@@ -244,7 +240,7 @@ audit-1.jsonl:3: the segment has format 2, this jwksd reads up to 1; use the new
 audit-1.jsonl:3: the record is not readable: unknown variant `x`
 audit-1.jsonl:3: the segment ends in the middle of a record, but another one follows it
 audit-1.jsonl:3: record 2 is not the one that kept.jws vouches for: the log was written anew
-audit-1.jsonl:3: kept.jws vouches for record 2, but the log here begins with record 5; give the archived segments, too
+audit-1.jsonl:3: kept.jws vouches for record 2, which stands before the first one here; give the archived segments, too
 audit-1.jsonl:3: the checkpoint can't be trusted: it is not a checkpoint: its typ is not jwksd-checkpoint
 audit-1.jsonl:3: the checkpoint can't be trusted: it names no key
 audit-1.jsonl:3: the checkpoint can't be trusted: its payload is not that of a checkpoint: missing field `seq`

@@ -184,6 +184,15 @@ pub enum Event {
         /// The key's name there.
         #[serde(with = "as_text")]
         label: Label,
+        /// Who asked; absent for the rotator's own.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
+        caller: Option<String>,
+        /// The request that asked.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
+        request_id: Option<String>,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
+        reason: Option<String>,
     },
     /// How that effect ended.
     ActDone {

@@ -142,18 +142,6 @@ impl Records {
         self.source.path()
     }
 
-    /// The same reader over another source: what was read stays read, the present segment is read again.
-    #[cfg(test)]
-    pub(super) fn over(&self, source: Arc<dyn Source>) -> Self {
-        let mut other = Self { source, ..self.clone() };
-        let names = other.source.names().unwrap();
-        other.segments.retain(|first| names.contains(&name(*first)));
-        if let Some((first, scan)) = &mut other.current {
-            scan.reread(other.source.read(&name(*first)).unwrap());
-        }
-        other
-    }
-
     pub(super) fn segments_left(&self) -> usize {
         self.segments.len()
     }
@@ -230,4 +218,22 @@ fn read(source: &dyn Source, file: &str) -> Result<Vec<u8>, Fault> {
 fn unreadable(file: &str) -> impl FnOnce(io::Error) -> Fault {
     let file = file.to_owned();
     move |source| Fault::Unreadable { file, source: Arc::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Records {
+        /// The same reader over another source: what was read stays read, the present segment is read again.
+        pub fn over(&self, source: Arc<dyn Source>) -> Self {
+            let mut other = Self { source, ..self.clone() };
+            let names = other.source.names().unwrap();
+            other.segments.retain(|first| names.contains(&name(*first)));
+            if let Some((first, scan)) = &mut other.current {
+                scan.reread(other.source.read(&name(*first)).unwrap());
+            }
+            other
+        }
+    }
 }

@@ -128,8 +128,9 @@ pub(super) fn begin(source: Arc<dyn Source>, against: &Against) -> Result<(Check
     let given = against.checkpoints.iter().map(|(name, text)| (name.clone(), text.clone(), Origin::Given));
     let beside = beside(&*source, CHECKPOINT_FILE)?.map(|text| (CHECKPOINT_FILE.to_owned(), text, Origin::Beside));
     let witness = |(name, text, origin): (String, String, Origin)| {
-        let (checkpoint, kid) =
-            keys.verify(text.trim()).map_err(|source| Fault::Checkpoint { name: name.clone(), source })?;
+        let (checkpoint, kid) = keys
+            .verify(text.trim())
+            .map_err(|source| Fault::Checkpoint { name: name.clone(), source: Box::new(source) })?;
         Ok(Witness { name, checkpoint, kid, origin })
     };
     let witnesses = given.chain(beside).map(witness).collect::<Result<_, Fault>>()?;

@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::BackendError;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::router::WorkerMetrics;
 use crate::ids::BackendId;
 
 /// The metrics of all backends: calls by outcome, how long they took, how many are under way.
@@ -20,6 +22,9 @@ pub struct BackendMetrics {
     calls: Family<OutcomeLabels, Counter>,
     seconds: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
     in_flight: Family<OperationLabels, Gauge>,
+    /// Those of worker processes.
+    #[cfg(feature = "pkcs11")]
+    pub workers: WorkerMetrics,
 }
 
 impl BackendMetrics {
@@ -30,6 +35,8 @@ impl BackendMetrics {
             // 50 µs to 26 s: from a software key to an HSM that makes an RSA key.
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(50e-6, 3.0, 13))),
             in_flight: Family::default(),
+            #[cfg(feature = "pkcs11")]
+            workers: WorkerMetrics::register(registry),
         };
         registry.register(
             "jwksd_backend_calls",

@@ -109,6 +109,12 @@ pub enum Command {
     ///
     /// Tokens that it signed are rejected from then on, as verifiers forget it.
     Withdraw(Withdraw),
+    /// Keys in the backends that carry our label and belong to no living version
+    ///
+    /// A crash at a bad moment, a restored backup or a test may leave them. They sign nothing, and are never destroyed
+    /// unless you say so. Half-made keys that a crash left are cleared when their version is made again.
+    #[command(after_help = "Example: jwksd strays --destroy HANDLE --backend hsm --reason \"left by a test\"")]
+    Strays(Strays),
     /// Read or check the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -281,6 +287,23 @@ pub struct Withdraw {
     /// The key
     #[arg(value_parser = Kid::new, allow_hyphen_values = true)]
     pub kid: Kid,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Keys without a version.
+#[derive(Debug, Clone, Args)]
+pub struct Strays {
+    /// Destroy the one with this handle, for good
+    #[arg(long, value_name = "HANDLE", requires_all = ["backend", "reason"])]
+    pub destroy: Option<String>,
+    /// The backend that holds it
+    #[arg(long, value_name = "NAME", requires = "destroy")]
+    pub backend: Option<BackendId>,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT", requires = "destroy")]
+    pub reason: Option<String>,
     /// Which daemon.
     #[command(flatten)]
     pub daemon: Daemon,

@@ -129,7 +129,9 @@ fn remedy(fault: &audit::Fault) -> Option<&'static str> {
         audit::Fault::Checkpoint { .. } => {
             Some("is it of this installation, whole, and of a key among those given? If so, the log is not that log")
         }
-        audit::Fault::Record { flaw: audit::Flaw::Checkpoint(audit::CheckpointError::UnknownKey(_)), .. } => {
+        audit::Fault::Record { flaw: audit::Flaw::Checkpoint(error), .. }
+            if matches!(**error, audit::CheckpointError::UnknownKey(_)) =>
+        {
             Some("give every key that has ever signed checkpoints here: --key FILE, more than once if need be")
         }
         audit::Fault::Record { flaw: audit::Flaw::Format { .. } | audit::Flaw::Archived { .. }, .. }

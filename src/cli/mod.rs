@@ -25,6 +25,7 @@ mod paint;
 pub mod plan;
 pub mod rotate;
 pub mod status;
+pub mod strays;
 mod table;
 pub mod target;
 pub mod when;
@@ -38,11 +39,17 @@ use self::args::{Arguments, Command};
 use self::context::{Context, Format};
 use self::exit::Exit;
 use self::failure::Failure;
+#[cfg(feature = "pkcs11")]
+use crate::app;
 use crate::lifecycle::time::Timestamp;
 
 /// Does what the arguments say. `clock` shows the time by which answers are told.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> Timestamp) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    #[cfg(feature = "pkcs11")]
+    if let Some(exit) = worker(&arguments) {
+        return exit;
+    }
     let program = program(arguments.first());
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -64,6 +71,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: &dyn Fn() -> T
     exit.into()
 }
 
+/// Not for people, and so neither in the help nor among the completions: the daemon starts its workers by it.
+#[cfg(feature = "pkcs11")]
+fn worker(arguments: &[OsString]) -> Option<ExitCode> {
+    let [_, only] = arguments else { return None };
+    (only == app::WORKER).then(|| {
+        let exit = app::work();
+        output::say("error: this is how the daemon starts its workers; it does nothing by itself\n");
+        exit
+    })
+}
+
 /// How whoever typed this can call us again; a path stays one, since `jwksd` alone may not be found.
 fn program(first: Option<&OsString>) -> String {
     let typed = first.map(|first| first.to_string_lossy().into_owned()).filter(|first| first.contains('/'));
@@ -83,6 +101,7 @@ fn command(command: &Command, program: &str, context: Context<'_>) -> Result<(),
         Command::Compromise(args) => compromise::compromise(args, context),
         Command::Import(args) => import::import(args, context),
         Command::Withdraw(args) => import::withdraw(args, context),
+        Command::Strays(args) => strays::strays(args, context),
         Command::Audit(args) => audit::audit(args, context),
         Command::AcceptRollback(args) => daemon::accept_rollback(args, context),
         Command::Backend(args) => backend::backend(args, context),

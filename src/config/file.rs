@@ -11,13 +11,14 @@ use toml::Spanned;
 
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
-    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, LogLevel, Mode, NumericId, TokenHash,
-    Typ, VariableName,
+    AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
+    NumericId, PlainText, TokenHash, Typ, UnitName, VariableName,
 };
 use super::token::{Isolation, ModuleArgs, TokenTable};
 use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
 use super::url::IssuerUrl;
 use super::value::{Field, Parsed, Section, Table, TableVisitor};
+use crate::access::pattern::TextPattern;
 use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
@@ -68,6 +69,7 @@ table!(
         log: Section<LogTable>,
         backends: Named<BackendTable>,
         issuers: Named<IssuerTable>,
+        trusted_issuers: Named<TrustedIssuerTable>,
         grants: Vec<Spanned<GrantTable>>,
     }
 );
@@ -190,17 +192,41 @@ table!(BlackoutTable, "a table { from = \"…\", to = \"…\" } or { opens = \"0
     opens: Field<Schedule>,
     lasts: Field<Span>,
 });
+table!(TrustedIssuerTable, "a table [trusted_issuers.NAME]" {
+    url: Field<PlainText>,
+    jwks_url: Field<JwksUrl>,
+    jwks_file: Field<AbsolutePath>,
+    ca: Field<AbsolutePath>,
+    audience: Option<OneOrMany<PlainText>>,
+    algorithms: Option<OneOrMany<Algorithm>>,
+    refresh: Field<Span>,
+    stale_for: Field<Span>,
+});
 table!(GrantTable, "a table under [[grants]]" {
     caller: Section<CallerTable>,
     allow: Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>,
     issuer: Field<IssuerId>,
     ring: Field<RingName>,
+    claims: Section<ClaimsTable>,
+});
+table!(ClaimsTable, "a table [grants.claims]" {
+    aud: Option<OneOrMany<PlainText>>,
+    sub: Option<OneOrMany<TextPattern>>,
+    typ: Option<OneOrMany<Typ>>,
+    max_ttl: Field<Span>,
+    require: Option<OneOrMany<PlainText>>,
+    forbid: Option<OneOrMany<PlainText>>,
+    values: Named<Parsed<FixedValue>>,
+    max_size: Field<ByteSize>,
 });
 table!(CallerTable, "a table such as { uid = 1001 }" {
     uid: Field<NumericId>,
     gid: Field<NumericId>,
     spiffe: Field<SpiffePattern>,
     dns: Field<DnsName>,
+    unit: Field<UnitName>,
+    issuer: Field<PlainText>,
+    sub: Field<TextPattern>,
     token_sha256: Field<TokenHash>,
     loopback: Field<bool>,
 });

@@ -1,5 +1,7 @@
 //! The kinds of values that the file holds: durations, sizes, names, addresses and the like.
 
+mod names;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,12 +11,15 @@ use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, S
 use super::url::IssuerUrl;
 use super::value::{Scalar, choice};
 use crate::access::grant::Operation;
+use crate::access::pattern::TextPattern;
 use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
 use crate::lifecycle::policy::Standby;
 use crate::lifecycle::schedule::Schedule;
 use crate::lifecycle::time::{Span, Timestamp};
+
+pub(super) use names::{DnsName, FixedValue, JwksUrl, PlainText, TokenHash, UnitName};
 
 /// Values whose own `FromStr` and its error say all there is to say.
 macro_rules! from_str {
@@ -35,6 +40,7 @@ from_str! {
     BackendId: "the name of a backend in quotes",
     Timestamp: "a moment in quotes, such as \"2026-12-20T00:00:00Z\"",
     SpiffePattern: "a SPIFFE ID in quotes, such as \"spiffe://prod.example.com/idp\"",
+    TextPattern: "a text in quotes, such as \"alice\" or \"user:*\"",
     IssuerUrl: "a URL in quotes, such as \"https://id.example.com\"",
 }
 
@@ -281,46 +287,6 @@ impl Scalar for Typ {
                 Err(format!("{text:?} is not a token type: 1 to 64 characters out of A-Z, a-z, 0-9 and . + / _ -"))
             }
         })
-    }
-}
-
-/// A DNS name as certificates hold it, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DnsName(pub(super) String);
-
-impl Scalar for DnsName {
-    const EXPECTED: &'static str = "a DNS name in quotes, such as \"idp.example.com\"";
-
-    fn text(text: &str) -> Option<Result<Self, String>> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);
-        let good = text.len() <= 253 && text.split('.').all(is_label);
-        Some(match good {
-            true => Ok(Self(text.to_ascii_lowercase())),
-            false => Err(format!("{text:?} is not a DNS name such as \"idp.example.com\"; wildcards are not taken")),
-        })
-    }
-}
-
-/// The SHA-256 of a bearer token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenHash(pub(super) [u8; 32]);
-
-impl Scalar for TokenHash {
-    const EXPECTED: &'static str = "64 hexadecimal digits in quotes";
-
-    fn text(text: &str) -> Option<Result<Self, String>> {
-        let nibble = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let nibbles: Option<Vec<u8>> = text.as_bytes().iter().map(nibble).collect();
-        let hash: Option<Vec<u8>> =
-            nibbles.map(|nibbles| nibbles.chunks(2).map(|pair| pair.iter().fold(0, |byte, n| byte << 4 | n)).collect());
-        let hash = hash.filter(|_| text.len() == 64).and_then(|hash| hash.try_into().ok());
-        // The text is not repeated: it may well be the token itself.
-        Some(hash.map(Self).ok_or_else(|| {
-            "not 64 hexadecimal digits; write the SHA-256 of the token, which `printf %s TOKEN | sha256sum` \
-             shows, never the token"
-                .to_owned()
-        }))
     }
 }
 

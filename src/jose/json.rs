@@ -23,6 +23,12 @@ pub fn reads_as(name: &str, known: &str) -> bool {
     fold(name).as_deref().unwrap_or(name) == known
 }
 
+/// Whether a reader that ignores case could take one name for the other.
+#[must_use]
+pub fn read_alike(name: &str, other: &str) -> bool {
+    fold(name).as_deref().unwrap_or(name) == fold(other).as_deref().unwrap_or(other)
+}
+
 /// How large a document may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -125,19 +125,39 @@ impl Jwk {
     /// RFC 7517, section 4.
     pub fn parse(json: &str) -> Result<Self, JwkError> {
         let object = Object::parse(json, &Limits::DEFAULT)?;
-        refuse_unsafe_members(&object)?;
-        let kty = text(&object, "kty")?;
-        let key = match &*kty {
-            "EC" => parse_ec(&object)?,
-            "RSA" => PublicKey::from_rsa(&bytes(&object, "n")?, &bytes(&object, "e")?)?,
-            "OKP" => parse_okp(&object)?,
-            _ => return Err(JwkError::KeyType(json::shown(&kty).into_owned())),
-        };
-        check_purpose(&object)?;
+        let (kid, key) = named_key(&object)?;
         let alg = text(&object, "alg")?.parse().map_err(JwkError::Algorithm)?;
-        let kid = Kid::new(&text(&object, "kid")?).map_err(JwkError::Kid)?;
         Self::new(kid, alg, key)
     }
+
+    /// Reads a stranger's JWK that is to verify: once for each of `algorithms` that it may be used with, which is the
+    /// one that it names, or each that fits the key if it names none.
+    ///
+    /// # Errors
+    /// [`JwkError`], as for [`Self::parse`].
+    pub fn parse_for(json: &str, algorithms: &[Algorithm]) -> Result<Vec<Self>, JwkError> {
+        let object = Object::parse(json, &Limits::DEFAULT)?;
+        let (kid, key) = named_key(&object)?;
+        let named: Option<Algorithm> =
+            object.get_str("alg")?.map(|alg| alg.parse().map_err(JwkError::Algorithm)).transpose()?;
+        let usable = algorithms.iter().filter(|alg| named.is_none_or(|named| named == **alg) && key.fits(**alg));
+        usable.map(|alg| Self::new(kid.clone(), *alg, key.clone())).collect()
+    }
+}
+
+/// The name and the key of a JWK, for whatever algorithm.
+fn named_key(object: &Object<'_>) -> Result<(Kid, PublicKey), JwkError> {
+    refuse_unsafe_members(object)?;
+    let kty = text(object, "kty")?;
+    let key = match &*kty {
+        "EC" => parse_ec(object)?,
+        "RSA" => PublicKey::from_rsa(&bytes(object, "n")?, &bytes(object, "e")?)?,
+        "OKP" => parse_okp(object)?,
+        _ => return Err(JwkError::KeyType(json::shown(&kty).into_owned())),
+    };
+    check_purpose(object)?;
+    let kid = Kid::new(&text(object, "kid")?).map_err(JwkError::Kid)?;
+    Ok((kid, key))
 }
 
 /// Members that hold a private or symmetric key (RFC 7518, sections 6.2.2, 6.3.2, 6.4.1; RFC 9964, section 3).

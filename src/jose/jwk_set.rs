@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::alg::Algorithm;
 use super::json::{self, Limits, Object};
 use super::jwk::{Jwk, JwkError};
 use crate::ids::Kid;
@@ -45,6 +46,29 @@ pub fn parse(json: &str) -> Result<Vec<Jwk>, JwkError> {
             return Err(JwkError::DuplicateKid(key.kid().clone()));
         }
         keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// Reads a stranger's JWK Set for verifying with `algorithms`: keys that can't be used so are skipped, as RFC 7517
+/// asks of readers. A kid that stands twice is a set that two readers could understand differently.
+///
+/// # Errors
+/// [`JwkError::NoKeys`] if it is not a set at all; [`JwkError::DuplicateKid`]; [`JwkError::Json`].
+/// # Source
+/// RFC 7517, section 5.
+pub fn parse_for(json: &str, algorithms: &[Algorithm]) -> Result<Vec<Jwk>, JwkError> {
+    let object = Object::parse(json, &Limits { bytes: 4 * Limits::DEFAULT.bytes, ..Limits::DEFAULT })?;
+    let elements = object.get("keys").and_then(json::elements).ok_or(JwkError::NoKeys)?;
+    let mut seen = BTreeSet::new();
+    let mut keys = Vec::new();
+    for found in elements.into_iter().filter_map(|raw| Jwk::parse_for(raw, algorithms).ok()) {
+        if let Some(first) = found.first()
+            && !seen.insert(first.kid().clone())
+        {
+            return Err(JwkError::DuplicateKid(first.kid().clone()));
+        }
+        keys.extend(found);
     }
     Ok(keys)
 }

@@ -110,7 +110,8 @@ pub fn private_keys(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
 }
 
 /// The versions whose private half some backend holds, or may hold.
-fn private_halves(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
+#[must_use]
+pub fn private_halves(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
     let state = ring.state();
     let next = state.next.iter().map(|next: &Next| (next.id(), next.backend().clone()));
     let signer = state.signer.iter().map(|v| (v.id, v.key.backend.clone()));

@@ -7,8 +7,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{error, info};
 
+use super::Cause;
 use crate::audit::{Act, Audit, AuditError, Event as Record, Outcome};
-use crate::backend::{Backend, BackendError, Destroyed, KeyRef};
+use crate::backend::{Backend, BackendError, Destroyed, Found, KeyRef};
 use crate::failpoint::failpoint;
 use crate::ids::{BackendId, Handle, InstallationId, IssuerId, Label, RingName, VersionId};
 use crate::jose::alg::KeySpec;
@@ -80,7 +81,7 @@ impl Effector {
         };
         let (backend_id, backend) = self.backend(&reserved.backend)?;
         let label = self.label(issuer.id(), ring, version);
-        self.announce(Act::Generate, &label, backend_id).await?;
+        self.announce(Act::Generate, &label, backend_id, &Cause::default()).await?;
         failpoint("generate.announced");
         let made = backend.generate(&label, state.spec).await;
         failpoint("generate.made");
@@ -115,7 +116,7 @@ impl Effector {
         let key = issuer.ring(ring).and_then(|ring| ending_key(ring, version)).ok_or(EffectError::Gone)?;
         let (backend_id, backend) = self.backend(&key.backend)?;
         let label = self.label(issuer.id(), ring, version);
-        self.announce(Act::Destroy, &label, backend_id).await?;
+        self.announce(Act::Destroy, &label, backend_id, &Cause::default()).await?;
         failpoint("destroy.announced");
         let destroyed = backend.destroy(&key.handle).await;
         failpoint("destroy.done");
@@ -129,6 +130,17 @@ impl Effector {
         Ok(Fact::PrivateDestroyed { ring: ring.clone(), version, gone_at })
     }
 
+    /// Has a backend destroy a key that no version has.
+    pub(super) async fn destroy_found(&self, id: &BackendId, found: &Found, cause: &Cause) -> Result<(), EffectError> {
+        let (backend_id, backend) = self.backend(id)?;
+        self.announce(Act::Destroy, &found.label, backend_id, cause).await?;
+        let destroyed = backend.destroy(&found.handle).await;
+        self.report(Act::Destroy, &found.label, backend_id, destroyed.as_ref().err()).await;
+        destroyed.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
+        info!(issuer = %found.label.issuer, ring = %found.label.ring, version = found.label.version.get(), backend = %backend_id, "stray key destroyed");
+        Ok(())
+    }
+
     fn backend<'a>(&'a self, id: &'a BackendId) -> Result<(&'a BackendId, &'a Arc<dyn Backend>), EffectError> {
         self.backends.get(id).map(|backend| (id, backend)).ok_or_else(|| EffectError::NoBackend(id.clone()))
     }
@@ -137,7 +149,8 @@ impl Effector {
         Label { installation: self.installation.clone(), issuer: issuer.clone(), ring: ring.clone(), version }
     }
 
-    async fn announce(&self, what: Act, label: &Label, backend: &BackendId) -> Result<(), EffectError> {
+    async fn announce(&self, what: Act, label: &Label, backend: &BackendId, cause: &Cause) -> Result<(), EffectError> {
+        let Cause { caller, request_id, reason } = cause.clone();
         let act = Record::Act {
             what,
             issuer: label.issuer.clone(),
@@ -145,6 +158,9 @@ impl Effector {
             version: label.version,
             backend: backend.clone(),
             label: label.clone(),
+            caller,
+            request_id,
+            reason,
         };
         self.audit.append(act).await.map_err(EffectError::Audit).map(|_| ())
     }

@@ -8,6 +8,7 @@ mod effect;
 mod gauges;
 mod queue;
 mod run;
+mod strays;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use effect::{EffectError, Effector};
 use gauges::Gauges;
 pub use queue::Wakes;
 pub use run::run;
+pub use strays::{Stray, StrayError, Strays, Why};
 
 /// How many actions one tick does at most before others get their turn.
 const ACTIONS_PER_TICK: u32 = 16;

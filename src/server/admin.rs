@@ -12,6 +12,7 @@ mod import;
 mod issuer;
 mod keys;
 mod plan;
+mod strays;
 mod strict;
 mod whoami;
 
@@ -32,11 +33,12 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::RequestIds;
+use super::caller::Access;
 use super::health::Health;
 use super::http::BodyLimits;
 use super::problem::{Code, Refusal};
 use crate::access::caller::Caller;
-use crate::access::grant::{Grants, Operation};
+use crate::access::grant::Operation;
 use crate::checkpoint::Checkpointer;
 use crate::ids::{InstallationId, IssuerId, RingName};
 use crate::lifecycle::time::Timestamp;
@@ -56,6 +58,7 @@ pub(super) mod paths {
     pub use super::issuer::*;
     pub use super::keys::*;
     pub use super::plan::*;
+    pub use super::strays::*;
     pub use super::whoami::*;
 }
 
@@ -69,7 +72,7 @@ pub struct Parts {
     /// By which everything is changed.
     pub rotator: Arc<Rotator>,
     /// Who may do what.
-    pub grants: Arc<Grants>,
+    pub access: Access,
     /// How the daemon is.
     pub health: Arc<Health>,
     /// What is counted.
@@ -130,6 +133,8 @@ impl Admin {
             .route("/v1/issuers/{issuer}/compromised/{kid}", get(compromise::compromised))
             .route("/v1/issuers/{issuer}/import", post(import::import))
             .route("/v1/issuers/{issuer}/imported/{kid}", delete(import::withdraw))
+            .route("/v1/strays", get(strays::strays))
+            .route("/v1/strays/destroy", post(strays::destroy_stray))
             .route("/v1/audit", get(audit::audit))
             .route("/v1/audit/checkpoint", get(checkpoint::newest_checkpoint).post(checkpoint::make_checkpoint))
             .route("/v1/whoami", get(whoami::whoami))
@@ -177,7 +182,7 @@ impl Inner {
 
     /// Whether the caller may do `operation` at a whole issuer, or in one of its rings.
     fn is_granted(&self, asker: &Asker, operation: Operation, issuer: &IssuerId, ring: Option<&RingName>) -> bool {
-        self.parts.grants.allow(&asker.caller, operation, Some(issuer), ring)
+        self.parts.access.grants.allow(&asker.caller, operation, Some(issuer), ring)
     }
 
     /// The issuer of that name, for a caller who is granted `operation` there.
@@ -204,7 +209,7 @@ impl Inner {
         let all = self.parts.rotator.places.iter();
         let mut readable: Vec<_> = all.filter(|(id, _)| self.is_granted(asker, Operation::Read, id, None)).collect();
         readable.sort_by_key(|(id, _)| *id);
-        if readable.is_empty() && !self.parts.grants.allow(&asker.caller, Operation::Read, None, None) {
+        if readable.is_empty() && !self.parts.access.grants.allow(&asker.caller, Operation::Read, None, None) {
             return Err(not_granted());
         }
         Ok(readable)

@@ -10,6 +10,7 @@ mod key;
 mod plan;
 mod problem;
 mod signing;
+mod stray;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,6 +34,7 @@ pub use problem::Problem;
 pub use signing::{
     BatchRequest, BatchResponse, BatchResult, JwtRequest, SignatureRequest, SignatureResponse, Signer, Token,
 };
+pub use stray::{DestroyStray, Stray, Strays, Unseen};
 
 /// A moment, in UTC and whole seconds, written as in RFC 3339: `"2026-12-20T03:00:00Z"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

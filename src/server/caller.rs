@@ -1,29 +1,55 @@
 //! Who asks: the connection's peer, and the bearer token that came with the request.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::problem::{Code, Refusal};
-use crate::access::caller::{Caller, TokenHash};
+use crate::access::caller::{Caller, Token, TokenHash};
+use crate::access::grant::Grants;
+use crate::trust::{TrustedIssuers, Verdict};
 
-/// The caller of a request with these headers over a connection of `caller`.
+/// Who may do what, and by whose word callers are known. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Who may do what.
+    pub grants: Arc<Grants>,
+    /// By whose tokens callers are known.
+    pub trusted: TrustedIssuers,
+}
+
+/// The caller of a request with these headers over a connection of `connected`.
 ///
-/// The token itself is hashed here and goes no further.
+/// A token of a trusted issuer is verified here, any other is hashed, and neither goes further.
 /// # Errors
 /// `credentials_malformed` if there is an `Authorization` that is not exactly one bearer token: a caller who
-/// tried to present credentials must not be taken for one who has none.
+/// tried to present credentials must not be taken for one who has none. `token_refused` if it has the form of a
+/// token of an issuer and is not believed; `token_issuer_unavailable` if that can't be decided.
 /// # Source
 /// RFC 6750, section 2.1.
-pub fn identify(caller: &Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub async fn identify(trusted: &TrustedIssuers, connected: &Caller, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let token = match (all.next(), all.next()) {
-        (None, _) => None,
-        (Some(one), None) => Some(bearer(one.as_bytes()).ok_or_else(malformed)?),
+        (None, _) => return Ok(connected.clone()),
+        (Some(one), None) => bearer(one.as_bytes()).ok_or_else(malformed)?,
         _ => return Err(malformed()),
     };
-    Ok(Caller { token: token.map(hash), ..caller.clone() })
+    let shown = match trusted.judge(str::from_utf8(token).map_err(|_| malformed())?).await {
+        Verdict::NotAJwt => Token::Secret(hash(token)),
+        Verdict::Subject(subject) => Token::Jwt(subject),
+        Verdict::Refused(fault) => return Err(Code::TokenRefused.refusal(REFUSED).because(&fault)),
+        Verdict::Unavailable => {
+            let detail = "the keys of the token's issuer can't be had at present";
+            return Err(Code::TokenIssuerUnavailable.refusal(detail).retry_after(5));
+        }
+    };
+    Ok(Caller { token: Some(shown), ..connected.clone() })
 }
+
+/// Why, the log says.
+const REFUSED: &str = "the bearer token is not accepted; the daemon's log says why";
 
 /// The hash by which the configuration names `token`.
 #[must_use]

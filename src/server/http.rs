@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use tokio::time::timeout;
@@ -67,6 +67,25 @@ where
         Err(_) => Err(Code::BodyTimeout.refusal("the body did not arrive in time")),
     }
 }
+
+/// Lets the rest of a body come in and go, as far as it is small and quick.
+///
+/// Over HTTP/2 an answer to a request whose body is still on its way ends in a reset, and some clients then forget
+/// the answer. HTTP/1.1 has no such trouble.
+pub async fn discard<B>(body: &mut B, version: Version)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if version != Version::HTTP_2 || body.size_hint().exact().is_none_or(|bytes| bytes > DISCARDED_MAX) {
+        return;
+    }
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Who is slower gets the reset.
+    let _ = timeout(DISCARDED_WITHIN, all).await;
+}
+
+const DISCARDED_MAX: u64 = 64 * 1_024;
+const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The whole body; without a copy if it came in one piece.
 async fn collect<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Bytes, B::Error> {

@@ -7,6 +7,7 @@ mod paced;
 mod renew;
 mod secure;
 mod serve;
+mod unit;
 mod unix;
 
 use std::fmt;
@@ -111,6 +112,16 @@ pub struct Listener {
     address: Address,
     limits: Limits,
     tls: Option<Arc<Endpoint>>,
+    units: Units,
+}
+
+/// Whether callers over a Unix socket are asked for their systemd unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// A grant names one.
+    Asked,
+    /// None does.
+    Ignored,
 }
 
 #[derive(Debug)]
@@ -147,13 +158,20 @@ impl Listener {
                 (Socket::Unix(listener, file), address.clone())
             }
         };
-        Ok(Self { socket, name, address: bound, limits, tls: None })
+        Ok(Self { socket, name, address: bound, limits, tls: None, units: Units::Ignored })
     }
 
     /// The same, over TLS if it is a TCP address.
     #[must_use]
     pub fn with_tls(mut self, endpoint: Arc<Endpoint>) -> Self {
         self.tls = Some(endpoint);
+        self
+    }
+
+    /// The same, asking callers for their systemd unit or not.
+    #[must_use]
+    pub fn with_units(mut self, units: Units) -> Self {
+        self.units = units;
         self
     }
 

@@ -36,6 +36,8 @@ struct Signing;
         admin_paths::compromised,
         admin_paths::import,
         admin_paths::withdraw,
+        admin_paths::strays,
+        admin_paths::destroy_stray,
         admin_paths::audit,
         admin_paths::newest_checkpoint,
         admin_paths::make_checkpoint,

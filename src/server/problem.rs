@@ -49,6 +49,7 @@ macro_rules! codes {
 
 codes! {
     AuditUnavailable "audit_unavailable" SERVICE_UNAVAILABLE "The audit log can't be written"
+    BackendUnavailable "backend_unavailable" SERVICE_UNAVAILABLE "The backend did not do it"
     BatchSize "batch_size" BAD_REQUEST "The batch is empty or too large"
     BodyIncomplete "body_incomplete" BAD_REQUEST "The body is incomplete"
     BodyNotUtf8 "body_not_utf8" BAD_REQUEST "The body is not UTF-8"
@@ -79,6 +80,8 @@ codes! {
     StoreDamaged "store_damaged" INTERNAL_SERVER_ERROR "The store can't be trusted"
     StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE "The store is unavailable"
     TimedOut "timed_out" SERVICE_UNAVAILABLE "It took too long"
+    TokenIssuerUnavailable "token_issuer_unavailable" SERVICE_UNAVAILABLE "The token's issuer is unavailable"
+    TokenRefused "token_refused" UNAUTHORIZED "The bearer token is not accepted"
     UnknownIssuer "unknown_issuer" NOT_FOUND "There is no such issuer"
     UnknownKid "unknown_kid" NOT_FOUND "There is no such key"
     UnknownRing "unknown_ring" NOT_FOUND "There is no such ring"

@@ -23,12 +23,11 @@ use hyper::service::Service;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::caller::identify;
-use super::http::{Answer, BodyLimits, check_json, read_body, succeeded};
+use super::caller::{Access, identify};
+use super::http::{Answer, BodyLimits, check_json, discard, read_body, succeeded};
 use super::problem::{Code, Refusal};
 use super::{RequestIds, openapi};
 use crate::access::caller::Caller;
-use crate::access::grant::{Grants, Operation};
 use crate::clock::Clock;
 use crate::ids::{IssuerId, RingName};
 use crate::signer::{Asker, Signer, Target};
@@ -78,7 +77,7 @@ pub struct Signing(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     signer: Arc<Signer>,
-    grants: Arc<Grants>,
+    access: Access,
     clock: Arc<dyn Clock>,
     settings: Settings,
     metrics: Arc<Metrics>,
@@ -94,7 +93,7 @@ impl Signing {
     pub fn new(
         signer: Arc<Signer>,
         places: &Places,
-        grants: Arc<Grants>,
+        access: Access,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         settings: Settings,
@@ -111,7 +110,7 @@ impl Signing {
         let room = Semaphore::new(settings.in_flight);
         let openapi = Bytes::from(openapi::signing());
         let ids = RequestIds::default();
-        Self(Arc::new(Inner { signer, grants, clock, settings, metrics, rings, room, ids, openapi }))
+        Self(Arc::new(Inner { signer, access, clock, settings, metrics, rings, room, ids, openapi }))
     }
 
     /// What answers the requests of one connection.
@@ -142,7 +141,7 @@ impl Service<Request<Incoming>> for Connection {
 impl Inner {
     async fn answer(&self, connected: &Caller, mut request: Request<Incoming>) -> Answer {
         let request_id = self.ids.name(request.headers());
-        let caller = match identify(connected, request.headers()) {
+        let caller = match identify(&self.access.trusted, connected, request.headers()).await {
             Ok(caller) => caller,
             Err(refusal) => return self.refused(&refusal, connected, &request_id),
         };
@@ -151,6 +150,8 @@ impl Inner {
         match worked.unwrap_or_else(|_| Err(Code::TimedOut.refusal("the request took too long").retry_after(1))) {
             Ok(body) => succeeded(body, &asker.request_id),
             Err(refusal) => {
+                let version = request.version();
+                discard(request.body_mut(), version).await;
                 let mut answer = self.refused(&refusal, &asker.caller, &asker.request_id);
                 if let Some(methods) = allowed_methods(request.uri().path(), &refusal) {
                     answer.headers_mut().insert(ALLOW, methods);
@@ -173,10 +174,11 @@ impl Inner {
             return Err(Code::QueryNotAllowed.refusal("leave the query out"));
         }
         // Before anything is looked up: who is not granted something can't tell whether it exists.
-        let granted = endpoint.operations().iter();
-        if !granted.copied().any(|operation| self.is_granted(asker, operation, &issuer, &ring)) {
-            return Err(Code::NotGranted.refusal("no grant lets you do this here"));
-        }
+        let permit = endpoint
+            .operations()
+            .iter()
+            .find_map(|operation| self.access.grants.permit(&asker.caller, *operation, &issuer, &ring));
+        let permit = permit.ok_or_else(|| Code::NotGranted.refusal("no grant lets you do this here"))?;
         let text = if endpoint == Endpoint::Signer {
             Bytes::new()
         } else {
@@ -189,17 +191,21 @@ impl Inner {
         let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
         let target = Target { issuer: &issuer, ring: &ring };
         let metrics = self.rings.get(&issuer).and_then(|rings| rings.get(&ring));
-        let call = Call { signer: &self.signer, clock: &*self.clock, settings: &self.settings, metrics, asker, target };
+        let call = Call {
+            signer: &self.signer,
+            clock: &*self.clock,
+            settings: &self.settings,
+            metrics,
+            asker,
+            permit: &permit,
+            target,
+        };
         match endpoint {
             Endpoint::Jwt => endpoints::jwt(&call, text).await,
             Endpoint::Batch => endpoints::jwt_batch(&call, text).await,
             Endpoint::Signer => endpoints::signer(&call),
             Endpoint::Signature => endpoints::signature(&call, text).await,
         }
-    }
-
-    fn is_granted(&self, asker: &Asker, operation: Operation, issuer: &IssuerId, ring: &RingName) -> bool {
-        self.grants.allow(&asker.caller, operation, Some(issuer), Some(ring))
     }
 
     fn openapi(&self, method: &Method) -> Result<Bytes, Refusal> {

@@ -9,7 +9,9 @@ mod token_name;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::access::claims::{Bounds, OurClaims, check_assembled, compose};
+use crate::access::claims::Bounds;
+use crate::access::grant::Permit;
+use crate::access::rules::Draft;
 use crate::audit::{Audit, Digest, Event, Outcome};
 use crate::backend::{Backend, BackendError, KeyRef};
 use crate::clock::Clock;
@@ -67,12 +69,13 @@ impl Signer {
         Ok(CurrentSigner { kid: key.kid().clone(), alg: key.jwk.alg(), not_after })
     }
 
-    /// Signs claims: the daemon writes header, `iss`, `iat`, `exp` and `jti`.
+    /// Signs claims that one grant of `permit` allows: the daemon writes header, `iss`, `iat`, `exp` and `jti`.
     ///
     /// # Errors
     /// [`SignError`]; no signature was released.
     pub async fn jwt(
         &self,
+        permit: &Permit<'_>,
         target: Target<'_>,
         request: JwtRequest<'_>,
         asker: &Asker,
@@ -80,19 +83,19 @@ impl Signer {
         let now = self.clock.now();
         let (place, ring) = self.find(target)?;
         let key = Arc::clone(signer_of(&ring)?);
-        let ttl = request.ttl.unwrap_or(ring.token_lifetime);
-        if ttl > ring.token_lifetime {
-            let (asked, allowed) = (ttl, ring.token_lifetime);
-            return Err(crate::access::claims::ClaimsError::Lifetime { asked, allowed }.into());
-        }
-        if ttl.as_secs() == 0 {
-            return Err(crate::access::claims::ClaimsError::NoLifetime.into());
-        }
-        let exp = now + ttl;
         let jti = token_name::new()?;
-        let payload = {
+        let (payload, exp) = {
             let state = place.state();
-            compose(OurClaims { iss_json: &state.iss_json, iat: now, exp, jti: &jti }, request.claims)?
+            let draft = Draft {
+                claims: request.claims,
+                typ: request.typ.or(ring.settings.typ.as_ref()),
+                ttl: request.ttl,
+                iss_json: &state.iss_json,
+                now,
+                jti: &jti,
+                lifetime: ring.token_lifetime,
+            };
+            permit.first_that(|grant| grant.rules.draft(draft))?
         };
         let mut token = match request.typ {
             None => key.header.clone(),
@@ -113,6 +116,7 @@ impl Signer {
     /// [`SignError::WrongSigner`] if the header names neither the signer nor a version within its drain.
     pub async fn assembled(
         &self,
+        permit: &Permit<'_>,
         target: Target<'_>,
         signing_input: &str,
         asker: &Asker,
@@ -129,7 +133,9 @@ impl Signer {
         }
         let payload = Object::parse(input.payload(), &Limits::DEFAULT).map_err(SignError::Payload)?;
         let (iss, skew) = (place.settings.url.as_str(), place.settings.skew);
-        let exp = check_assembled(Bounds { iss, now, lifetime: ring.token_lifetime, skew }, &payload)?;
+        let bounds = Bounds { iss, now, lifetime: ring.token_lifetime, skew };
+        let size = input.payload().len();
+        let exp = permit.first_that(|grant| grant.rules.assembled(bounds, &payload, input.typ(), size))?;
         if let Use::Draining { withdraw_at, .. } = key.usage
             && exp + skew > withdraw_at
         {

@@ -87,7 +87,7 @@ async fn a_checkpoint_vouches_for_everything_before_it_and_lies_in_the_log_and_b
     let made = site.maker.make().await.unwrap();
     assert_eq!((made.checkpoint.seq, made.checkpoint.installation.as_str()), (2, "test"));
     assert_eq!(site.read("checkpoint.jws"), format!("{}\n", made.jws));
-    assert_eq!(jwk_set::parse(&site.read("checkpoint-key.json")).unwrap(), [made.key.clone()]);
+    assert_eq!(jwk_set::parse(&site.read("checkpoint-key.json")).unwrap(), std::slice::from_ref(&made.key));
     assert_eq!(site.backend.labels(), [label(&"test".parse().unwrap())]);
     assert_eq!(label(&"test".parse().unwrap()).to_string(), "test/jwksd.audit.v1");
     site.append().await;

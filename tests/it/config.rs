@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use jwksd::access::caller::TokenHash;
 use jwksd::access::grant::{Operation, Pattern};
+use jwksd::access::rules::Rules;
 use jwksd::config::secret::Secret;
 use jwksd::config::{
     Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Checkpoints, ClientAuth, Config, ConfigErrors,
-    Isolation, Issuer, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients, TokenChoice,
+    Isolation, Issuer, JwksSource, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients,
+    TokenChoice, TrustedIssuer,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -20,7 +22,7 @@ use jwksd::lifecycle::policy::{Policy, Rotation, Terms};
 use jwksd::lifecycle::schedule::{Blackout, Schedule};
 use jwksd::lifecycle::time::Span;
 
-use cases::{BROKEN, CALLER, DOUBTFUL, Edit, GOOD, RING, SEALING, URL};
+use cases::{ALLOW, BROKEN, CALLER, DOUBTFUL, Edit, GOOD, RING, SEALING, URL};
 
 fn edited(edits: &[Edit]) -> String {
     edits.iter().fold(GOOD.to_owned(), |text, (from, to)| {
@@ -105,9 +107,18 @@ fn the_example_names_every_key() {
             let named =
                 section.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
             // Sub-tables stand for themselves; the mode of a TCP listener is refused.
-            let exempt = ["rings", "publish"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
+            let exempt =
+                ["rings", "publish", "claims"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
             assert!(named || exempt, "{table} does not name {key}");
         }
+    }
+    for key in ["url", "jwks_url", "jwks_file", "ca", "audience", "algorithms", "refresh", "stale_for"] {
+        let (_, section) = text.split_once("[trusted_issuers.k8s]").unwrap();
+        assert!(section.split("[[grants]]").next().unwrap().contains(&format!("\n#     {key} = ")), "{key}");
+    }
+    for key in ["aud", "sub", "typ", "max_ttl", "require", "forbid", "values", "max_size"] {
+        let (_, section) = text.split_once("#     [grants.claims]").unwrap();
+        assert!(section.split("[[grants]]").next().unwrap().contains(&format!("\n#     {key} = ")), "{key}");
     }
     for inline in [
         "file = ",
@@ -197,6 +208,24 @@ fn everything_that_can_be_said_is_kept() {
 }
 
 #[test]
+fn trusted_issuers_are_kept_with_their_defaults() {
+    let trusted = "[trusted_issuers.k8s]\nurl = \"https://k\"\naudience = [\"a\", \"b\"]\njwks_url = \"https://k/jwks\"\n[issuers.main]";
+    let caller = "{ issuer = \"k8s\", sub = \"system:serviceaccount:prod:*\" }";
+    let config = parse(&edited(&[("[issuers.main]", trusted), (CALLER, caller)]));
+    let issuer = TrustedIssuer {
+        url: "https://k".to_owned(),
+        jwks: JwksSource::Url { url: "https://k/jwks".to_owned(), ca: None },
+        audiences: vec!["a".to_owned(), "b".to_owned()],
+        algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+        refresh: Span::from_mins(5),
+        stale_for: Span::from_hours(24),
+    };
+    assert_eq!(config.trusted_issuers["k8s"], issuer);
+    let sub = "system:serviceaccount:prod:*".parse().unwrap();
+    assert_eq!(config.grants[0].caller, Pattern::Subject { issuer: "k8s".to_owned(), sub });
+}
+
+#[test]
 fn the_configuration_of_a_token_holds_no_doubts() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/pkcs11.toml");
     let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
@@ -242,6 +271,29 @@ fn checkpoints_are_kept_with_their_defaults() {
     assert_eq!(checkpoints(""), plain);
     let said = Checkpoints { key: key(Algorithm::Ps256), every: Span::from_mins(5), ..plain };
     assert_eq!(checkpoints(", algorithm = \"PS256\", every = \"5m\""), said);
+}
+
+#[test]
+fn the_rules_of_a_grant_are_kept() {
+    let rules = |keys: &str| {
+        let grant = format!("{ALLOW}\n[grants.claims]\n{keys}");
+        parse(&GOOD.replacen(ALLOW, &grant, 1)).grants[0].rules.clone()
+    };
+    assert_eq!(rules(""), Rules::default());
+    let said = "aud = \"a\"\nsub = [\"user:*\", \"root\"]\ntyp = \"at+jwt\"\nmax_ttl = \"5m\"\nrequire = \"c\"\n\
+                forbid = [\"x\", \"y\"]\nvalues = { t = \"blue\", n = 7, b = true }\nmax_size = \"4KiB\"";
+    let values = [("b", true.into()), ("n", 7.into()), ("t", "blue".into())];
+    let expected = Rules {
+        aud: Some(vec!["a".to_owned()]),
+        sub: Some(vec!["user:*".parse().unwrap(), "root".parse().unwrap()]),
+        typ: Some(vec!["at+jwt".parse().unwrap()]),
+        max_ttl: Some(Span::from_mins(5)),
+        require: vec!["c".to_owned()],
+        forbid: vec!["x".to_owned(), "y".to_owned()],
+        values: values.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).into(),
+        max_size: Some(4_096),
+    };
+    assert_eq!(rules(said), expected);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod admin;
 mod bad_input;
+mod bearer;
 mod client;
 mod listener;
 mod openapi;
 mod public;
 mod signing;
+mod strays;
 mod tls;
 mod world;

@@ -1,7 +1,13 @@
 //! The real daemon in processes of its own: killed, starved, frozen, tampered with, and watched all the while.
 
 mod burst;
+mod checkpoints;
+mod contract;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod faults;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod verifiers;
+#[cfg(feature = "pkcs11")]
+mod workers;

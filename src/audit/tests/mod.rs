@@ -157,6 +157,9 @@ fn every_event() -> Vec<Event> {
             version,
             backend: backend.clone(),
             label: label.clone(),
+            caller: None,
+            request_id: None,
+            reason: Some("left by a test".to_owned()),
         },
         Event::ActDone {
             what,

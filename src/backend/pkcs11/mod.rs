@@ -9,8 +9,11 @@ mod fault;
 mod gate;
 mod in_process;
 mod latch;
+pub mod router;
 mod settings;
 pub mod token;
+mod wire;
+pub mod worker;
 
 pub use fault::Fault;
 pub use gate::{Gate, Held};
@@ -18,3 +21,6 @@ pub use in_process::InProcess;
 pub use latch::Latch;
 pub use settings::{Pin, Settings, TokenChoice};
 pub use token::{Facts, Session, Token};
+
+/// The argument by which this program becomes a worker process.
+pub const WORKER: &str = "pkcs11-worker";

@@ -69,6 +69,11 @@ impl<'d> Faults<'d> {
         self.document.key(place)
     }
 
+    /// The line of what is at `place`.
+    pub(super) fn line(&self, place: &Place) -> usize {
+        self.document.line(place)
+    }
+
     /// The value of a key that must be there.
     pub(super) fn require<T>(&mut self, table: &Place, key: &str, field: Field<T>, remedy: &str) -> Option<T> {
         if field.is_none() {

@@ -1,29 +1,38 @@
 //! Who may do what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
 use super::faults::{Faults, configured, exactly_one};
 use super::issuer::Issuers;
+use super::rules;
 use crate::access::caller::TokenHash;
 use crate::access::grant::{Grant, Operation, Pattern};
+use crate::access::rules::Rules;
 use crate::config::document::Place;
 use crate::config::file::{CallerTable, GrantTable};
 use crate::config::nearest::nearest;
 use crate::config::scalar::Allow;
-use crate::config::tree::{Address, Listen};
+use crate::config::tree::{Address, Listen, TrustedIssuer};
 use crate::config::value::{Field, Parsed, plain};
 use crate::ids::{IssuerId, RingName};
+
+/// What grants refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) issuers: &'a Issuers,
+    pub(super) trusted: &'a BTreeMap<String, Option<TrustedIssuer>>,
+    pub(super) listen: Option<&'a Listen>,
+}
 
 /// The grants; an absent one has a fault.
 pub(super) fn grants(
     tables: Vec<Spanned<GrantTable>>,
-    issuers: &Issuers,
-    listen: Option<&Listen>,
+    known: Known<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<Option<Grant>> {
-    let grants: Vec<_> = tables.into_iter().map(|table| grant(table, issuers, listen, faults)).collect();
+    let grants: Vec<_> = tables.into_iter().map(|table| grant(table, known, faults)).collect();
     // A grant that has a fault may turn out to allow anything.
     let may =
         |operation| grants.iter().any(|grant| grant.as_ref().is_none_or(|grant| grant.allow.contains(&operation)));
@@ -36,36 +45,42 @@ pub(super) fn grants(
     grants
 }
 
-fn grant(
-    table: Spanned<GrantTable>,
-    issuers: &Issuers,
-    listen: Option<&Listen>,
-    faults: &mut Faults<'_>,
-) -> Option<Grant> {
+fn grant(table: Spanned<GrantTable>, known: Known<'_>, faults: &mut Faults<'_>) -> Option<Grant> {
     let place = table.span();
-    let GrantTable { caller, allow, issuer, ring } = table.into_inner();
+    let GrantTable { caller, allow, issuer, ring, claims } = table.into_inner();
     if caller.is_none() {
         faults.absent(Some(&place), "caller", "missing; say who this is for, such as caller = { uid = 1001 }");
     }
     let caller = caller.and_then(|table| {
         let place = table.span();
-        let caller = build_caller(table, faults)?;
-        warn_of_unreachable(&caller, &place, listen, faults);
+        let caller = build_caller(table, known, faults)?;
+        warn_of_unreachable(&caller, &place, known.listen, faults);
         Some(caller)
     });
     let allow = operations(allow, &place, faults);
-    check_reference(&issuer, &ring, issuers, faults);
-    Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring) })
+    check_reference(&issuer, &ring, known.issuers, faults);
+    let signs = |allow: &BTreeSet<Operation>| allow.contains(&Operation::Sign) || allow.contains(&Operation::SignRaw);
+    if let Some(claims) = claims.as_ref().filter(|_| allow.as_ref().is_some_and(|allow| !signs(allow))) {
+        faults.at(
+            &claims.span(),
+            "rules on claims, but the grant allows neither sign nor sign_raw; remove one of the two",
+        );
+    }
+    let rules = claims.map_or(Some(Rules::default()), |table| rules::rules(table, faults));
+    let line = faults.line(&place);
+    Some(Grant { caller: caller?, allow: allow?, issuer: plain(issuer), ring: plain(ring), rules: rules?, line })
 }
 
-fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<Pattern> {
+fn build_caller(table: Spanned<CallerTable>, known: Known<'_>, faults: &mut Faults<'_>) -> Option<Pattern> {
     let place = table.span();
-    let CallerTable { uid, gid, spiffe, dns, token_sha256, loopback } = table.into_inner();
+    let CallerTable { uid, gid, spiffe, dns, unit, issuer, sub, token_sha256, loopback } = table.into_inner();
     let set = [
         ("uid", uid.is_some()),
         ("gid", gid.is_some()),
         ("spiffe", spiffe.is_some()),
         ("dns", dns.is_some()),
+        ("unit", unit.is_some()),
+        ("issuer", issuer.is_some()),
         ("token_sha256", token_sha256.is_some()),
         ("loopback", loopback.is_some()),
     ];
@@ -81,9 +96,28 @@ fn build_caller(table: Spanned<CallerTable>, faults: &mut Faults<'_>) -> Option<
     let uid = plain(uid).map(|id| Pattern::Uid(id.0));
     let gid = plain(gid).map(|id| Pattern::Gid(id.0));
     let token = plain(token_sha256).map(|hash| Pattern::Token(TokenHash(hash.0)));
+    if let Some(sub) = sub.as_ref().filter(|_| issuer.is_none()) {
+        faults.at(&sub.span(), "whose sub? Add issuer = \"…\", the name of one of [trusted_issuers]");
+    }
+    if let Some(name) = &issuer {
+        let (name_place, name) = (name.span(), &name.get_ref().0.0);
+        if !known.trusted.contains_key(name) {
+            let problem = unknown("trusted issuer", name, "", known.trusted.keys().map(String::as_str));
+            faults.at(&name_place, problem);
+        }
+        if sub.is_none() {
+            faults.absent(
+                Some(&place),
+                "sub",
+                "missing; say whose tokens, such as sub = \"system:serviceaccount:prod:idp\"",
+            );
+        }
+    }
+    let subject = plain(issuer).zip(plain(sub)).map(|(issuer, sub)| Pattern::Subject { issuer: issuer.0, sub });
+    let unit = plain(unit).map(|unit| Pattern::Unit(unit.0));
     let spiffe = plain(spiffe).map(Pattern::Spiffe);
     let dns = plain(dns).map(|name| Pattern::Dns(name.0));
-    uid.or(gid).or(spiffe).or(dns).or(token).or(plain(loopback).map(|_| Pattern::Loopback))
+    uid.or(gid).or(unit).or(subject).or(spiffe).or(dns).or(token).or(plain(loopback).map(|_| Pattern::Loopback))
 }
 
 type AllowList = Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>;
@@ -155,7 +189,7 @@ fn warn_of_unreachable(caller: &Pattern, place: &Place, listen: Option<&Listen>,
             "neither signing nor admin has tls with client_ca, and only by that is a caller's certificate known; \
              nobody will match",
         ),
-        Pattern::Uid(_) | Pattern::Gid(_) if !unix => faults.warn(
+        Pattern::Uid(_) | Pattern::Gid(_) | Pattern::Unit(_) if !unix => faults.warn(
             place,
             "neither signing nor admin listens on a Unix socket, and only there does a caller have a uid and \
              gid; nobody will match",

@@ -23,7 +23,9 @@ mod grant;
 mod issuer;
 mod listen;
 mod ring;
+mod rules;
 mod size;
+mod trust;
 
 /// Builds the tree, or lists every fault.
 pub(super) fn config(document: &Document<'_>, file: File, misfits: Vec<Misfit>) -> Result<Config, Vec<Fault>> {
@@ -50,6 +52,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         log,
         backends,
         issuers,
+        trusted_issuers,
         // The last to be checked: they refer to the others.
         grants,
     } = file;
@@ -77,7 +80,9 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
     let backends = backend::backends(backends, software, faults);
     let listen = listen::listen(listen, &backends, faults);
     let issuers = issuer::issuers(issuers, &backends, faults);
-    let grants = grant::grants(grants, &issuers, listen.as_ref(), faults);
+    let trusted_issuers = trust::trusted_issuers(trusted_issuers, faults);
+    let known = grant::Known { issuers: &issuers, trusted: &trusted_issuers, listen: listen.as_ref() };
+    let grants = grant::grants(grants, known, faults);
     let audit = audit::audit(audit, &backends, faults);
     backend::warn_of_unused(&backends, &issuers, audit.as_ref().and_then(audit::Found::backend), faults);
     let data_dir = data_dir?.0;
@@ -92,6 +97,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         log: build_log(log),
         backends: all(backends.into_iter().map(|(id, found)| Some((id, found.backend?))))?,
         issuers: all(issuers.into_iter().map(|(id, found)| Some((id, found.issuer?))))?,
+        trusted_issuers: all(trusted_issuers.into_iter().map(|(name, issuer)| Some((name, issuer?))))?,
         grants: grants.into_iter().collect::<Option<_>>()?,
         warnings: Vec::new(),
     })

@@ -31,7 +31,7 @@ pub async fn audit(
     Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
 ) -> Result<Reply<api::AuditPage>, Refusal> {
-    if !shared.parts.grants.allow(&asker.caller, Operation::Audit, None, None) {
+    if !shared.parts.access.grants.allow(&asker.caller, Operation::Audit, None, None) {
         return Err(not_granted());
     }
     let Page { after, limit } = Page::parse(query.as_deref().unwrap_or_default())?;

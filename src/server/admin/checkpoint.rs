@@ -51,7 +51,7 @@ pub async fn make_checkpoint(
 
 impl Inner {
     fn checkpointer(&self, asker: &Asker) -> Result<&Arc<Checkpointer>, Refusal> {
-        if !self.parts.grants.allow(&asker.caller, Operation::Audit, None, None) {
+        if !self.parts.access.grants.allow(&asker.caller, Operation::Audit, None, None) {
             return Err(not_granted());
         }
         let absent = "the configuration has no table [audit.checkpoints]";

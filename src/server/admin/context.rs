@@ -22,7 +22,7 @@ pub async fn around(State(shared): State<Shared>, request: Request, next: Next) 
     let connected = request.extensions().get::<Caller>().cloned();
     // The connection has put its caller there; without one nobody is granted anything.
     let connected = connected.unwrap_or_else(|| Caller::at(Peer::Tcp(([0, 0, 0, 0], 0).into())));
-    let (caller, outcome) = match identify(&connected, request.headers()) {
+    let (caller, outcome) = match identify(&shared.parts.access.trusted, &connected, request.headers()).await {
         Ok(caller) => (caller.clone(), inside(&shared, caller, &request_id, request, next).await),
         Err(refusal) => (connected, Err(refusal)),
     };

@@ -47,7 +47,7 @@ fn add(allowed: &mut Vec<api::Allowed>, issuer: Option<&IssuerId>, ring: Option<
 
 impl Inner {
     fn operations(&self, asker: &Asker, issuer: Option<&IssuerId>, ring: Option<&RingName>) -> Vec<Operation> {
-        let granted = |operation: &Operation| self.parts.grants.allow(&asker.caller, *operation, issuer, ring);
+        let granted = |operation: &Operation| self.parts.access.grants.allow(&asker.caller, *operation, issuer, ring);
         Operation::ALL.into_iter().filter(granted).collect()
     }
 }

@@ -24,7 +24,7 @@ use super::Limits;
 use super::counters::Counters;
 use super::paced::{Many, Pace, Paced, Progress, UnderWay};
 use super::serve::Watched;
-use crate::access::caller::{Caller, Peer};
+use crate::access::caller::Caller;
 use crate::tls::{Generation, inspect};
 
 /// What a connection over TLS is served with.
@@ -39,7 +39,7 @@ pub(super) struct Secure {
 }
 
 /// Shakes hands within the time that a request's head is given, then serves until either side has had enough.
-pub(super) async fn serve<F, S, B>(secure: Secure, stream: TcpStream, peer: Peer, service: Arc<F>)
+pub(super) async fn serve<F, S, B>(secure: Secure, stream: TcpStream, connected: Caller, service: Arc<F>)
 where
     F: Fn(Caller) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -63,12 +63,12 @@ where
         Err(error) => {
             let reason = reason(&error);
             if let Some(unsaid) = counters.handshake_failed(reason) {
-                info!(listener = name, caller = %Caller::at(peer), reason, unsaid, error = %error, "TLS handshake failed");
+                info!(listener = name, caller = %connected, reason, unsaid, error = %error, "TLS handshake failed");
             }
             return;
         }
     };
-    let caller = caller(peer, &stream);
+    let caller = caller(connected, &stream);
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let is_known = caller.certificate.is_some();
     let service = service(caller);
@@ -121,10 +121,10 @@ where
 }
 
 /// Whoever is at the other end; the certificate was verified in the handshake.
-fn caller(peer: Peer, stream: &TlsStream<TcpStream>) -> Caller {
+fn caller(connected: Caller, stream: &TlsStream<TcpStream>) -> Caller {
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let names = leaf.and_then(inspect).map(|leaf| Arc::new(leaf.names));
-    Caller { certificate: names, ..Caller::at(peer) }
+    Caller { certificate: names, ..connected }
 }
 
 /// Why a handshake came to nothing, in a word for metrics.

@@ -24,7 +24,7 @@ use tracing::{debug, error, info, warn};
 use super::counters::Counters;
 use super::paced::{Pace, Paced, Progress};
 use super::secure::{self, Secure};
-use super::{Listener, Socket};
+use super::{Listener, Socket, Units, unit};
 use crate::access::caller::{Caller, Peer};
 
 /// Serves every connection of `listener` with what `service` makes for its caller, until `stop` completes.
@@ -43,7 +43,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Listener { socket, name, address: _, limits, tls } = listener;
+    let Listener { socket, name, address: _, limits, tls, units } = listener;
     let mut stop = std::pin::pin!(stop);
     let mut http = http1::Builder::new();
     // The pace is kept below hyper, without a timer for each request.
@@ -59,7 +59,7 @@ where
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = socket.accept() => accepted,
+            accepted = socket.accept(units) => accepted,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 reaped(name, ended);
                 continue;
@@ -68,7 +68,7 @@ where
         while let Some(ended) = connections.try_join_next() {
             reaped(name, ended);
         }
-        let (stream, peer) = match accepted {
+        let (stream, caller) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_the_peer(&error) => continue,
             Err(error) => {
@@ -100,7 +100,7 @@ where
                 };
                 let service = Arc::clone(&service);
                 connections.spawn(async move {
-                    secure::serve(secure, stream, peer, service).await;
+                    secure::serve(secure, stream, caller, service).await;
                     drop((open, permit));
                 });
                 continue;
@@ -110,7 +110,7 @@ where
         };
         let progress = Progress::default();
         let io = TokioIo::new(Paced::new(stream, Pace::OneByOne, progress.clone(), limits.head, limits.idle));
-        let watched = Watched { service: service(Caller::at(peer)), progress };
+        let watched = Watched { service: service(caller), progress };
         let connection = graceful.watch(http.serve_connection(io, watched));
         connections.spawn(async move {
             if let Err(error) = connection.await {
@@ -158,19 +158,23 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 impl Socket {
-    async fn accept(&self) -> io::Result<(Accepted, Peer)> {
+    async fn accept(&self, units: Units) -> io::Result<(Accepted, Caller)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // An answer is one write; waiting for more would only delay it.
                 stream.set_nodelay(true)?;
-                Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
+                Ok((Accepted::Tcp(stream), Caller::at(Peer::Tcp(address))))
             }
             Self::Unix(listener, _file) => {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred()?;
                 let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid() };
-                Ok((Accepted::Unix(stream), peer))
+                let unit = match (units, credentials.pid()) {
+                    (Units::Asked, Some(pid)) => unit::of(pid, credentials.uid()),
+                    (Units::Asked, None) | (Units::Ignored, _) => None,
+                };
+                Ok((Accepted::Unix(stream), Caller { unit, ..Caller::at(peer) }))
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::{Settings, batch, wanted};
+use crate::access::grant::Permit;
 use crate::clock::Clock;
 use crate::server::api::{self, Moment};
 use crate::server::problem::{Code, Refusal};
@@ -22,6 +23,8 @@ pub struct Call<'a> {
     /// Of the ring, if it exists.
     pub metrics: Option<&'a SignMetrics>,
     pub asker: &'a Asker,
+    /// By which it asks.
+    pub permit: &'a Permit<'a>,
     pub target: Target<'a>,
 }
 
@@ -102,7 +105,7 @@ pub fn signer(call: &Call<'_>) -> Result<Bytes, Refusal> {
 pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
     let signed = call.counted(async {
         let input = wanted::signing_input(text)?;
-        let signed = call.signer.assembled(call.target, &input, call.asker).await;
+        let signed = call.signer.assembled(call.permit, call.target, &input, call.asker).await;
         signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
     });
     let signed = signed.await?;
@@ -120,7 +123,7 @@ impl Call<'_> {
         let signed = self.counted(async {
             let wanted = wanted::Wanted::parse(text)?;
             let request = JwtRequest { claims: &wanted.claims, typ: wanted.typ.as_ref(), ttl: wanted.ttl };
-            let signed = self.signer.jwt(self.target, request, self.asker).await;
+            let signed = self.signer.jwt(self.permit, self.target, request, self.asker).await;
             signed.map_err(|error| Refusal::of_signer(&error, self.clock.now()))
         });
         signed.await

@@ -28,6 +28,9 @@ impl Refusal {
                 refusal.retry_at = *may_sign_at;
                 refusal.retry_after(wait)
             }
+            SignError::Claims(claims) if claims.rule().is_some() => {
+                new(StatusCode::FORBIDDEN, "The grant does not allow it", claims.to_string())
+            }
             SignError::Claims(claims) => {
                 new(StatusCode::UNPROCESSABLE_ENTITY, "The claims may not be signed", claims.to_string())
             }
@@ -107,6 +110,7 @@ mod tests {
             (SignError::NoSigner { may_sign_at: None }, 503, Some(5)),
             (SignError::NoSigner { may_sign_at: Some(now + Span::from_secs(90)) }, 503, Some(90)),
             (SignError::Claims(ClaimsError::Issuer), 422, None),
+            (SignError::Claims(ClaimsError::AudienceDenied), 403, None),
             (SignError::Input(JwsError::HeaderEncoding), 400, None),
             (SignError::Payload(Object::parse("[]", &Limits::DEFAULT).unwrap_err()), 400, None),
             (SignError::RawSignaturesOff, 403, None),

@@ -10,9 +10,11 @@ use jwksd::audit::{Anchor, Digest, Ledger, Tail};
 use jwksd::backend::Probe;
 use jwksd::cli::keys::Scope;
 use jwksd::cli::plan::Extent;
-use jwksd::cli::{audit, backend, banner, check_config, compromise, daemon, import, keys, plan, rotate, status};
+use jwksd::cli::{
+    audit, backend, banner, check_config, compromise, daemon, import, keys, plan, rotate, status, strays,
+};
 use jwksd::config::Config;
-use jwksd::ids::{BackendId, CommitId, IssuerId, Revision, RingName};
+use jwksd::ids::{BackendId, CommitId, IssuerId, Kid, Revision, RingName};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::lifecycle::policy::{Rotation, Terms};
 use jwksd::lifecycle::time::{Span, Timestamp};
@@ -56,6 +58,9 @@ fn answers_read_well() {
     }
     for name in ["whoami: an operator", "whoami: nobody"] {
         book.page(name, &status::render_whoami(&answer(name)));
+    }
+    for name in ["strays", "strays: none"] {
+        book.page(name, &strays::render(&answer(name)));
     }
     for name in ["plan: waiting", "plan: due, not propagated", "plan: in trouble"] {
         book.page(name, &plan::render(&answer(name), Extent::Nearest));

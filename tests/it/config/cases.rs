@@ -204,9 +204,21 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("caller by name", &[(CALLER, "{ uid = \"idp\" }")]),
     ("caller that is no id", &[(CALLER, "{ uid = -1 }")]),
     ("caller by a pattern that is none", &[(CALLER, "{ spiffe = \"spiffe://example.org/idp*\" }")]),
+    ("caller by half a unit", &[(CALLER, "{ unit = \"idp\" }")]),
+    ("caller of an unknown issuer", &[(CALLER, "{ issuer = \"k8s\", sub = \"a\" }")]),
+    ("caller of an issuer, whoever it is", &[(CALLER, "{ issuer = \"k8s\" }"), ("[issuers.main]", TRUSTED)]),
+    ("subject of nobody", &[(CALLER, "{ sub = \"a\" }")]),
+    ("subject with a star in the middle", &[(CALLER, "{ issuer = \"k8s\", sub = \"a*b\" }"), ("[issuers.main]", TRUSTED)]),
+    ("trusted issuer without anything", &[("[issuers.main]", "[trusted_issuers.k8s]\n[issuers.main]")]),
+    ("trusted issuer over plain HTTP", &[("[issuers.main]", "[trusted_issuers.k8s]\nurl = \"https://k\"\naudience = \"a\"\njwks_url = \"http://k/jwks\"\n[issuers.main]")]),
+    ("trusted issuer of two kinds", &[("[issuers.main]", "[trusted_issuers.k8s]\nurl = \"https://k\"\naudience = \"a\"\njwks_file = \"/j\"\njwks_url = \"https://k/jwks\"\n[issuers.main]")]),
+    ("trusted issuer twice", &[("[issuers.main]", "[trusted_issuers.a]\nurl = \"https://k\"\naudience = \"a\"\njwks_file = \"/j\"\n[trusted_issuers.b]\nurl = \"https://k\"\naudience = \"a\"\njwks_file = \"/j\"\nca = \"/c\"\n[issuers.main]")]),
     ("caller by a DNS wildcard", &[(CALLER, "{ dns = \"*.example.com\" }")]),
     ("token in place of its hash", &[(CALLER, "{ token_sha256 = \"hunter2\" }")]),
     ("caller who may not", &[(CALLER, "{ loopback = false }")]),
+    ("rules without signing", &[(ALLOW, "allow = [\"read\"]\nclaims = { aud = \"a\" }")]),
+    ("rules at odds", &[(ALLOW, "allow = [\"sign\"]\nclaims = { aud = \"a\", require = \"x\", forbid = [\"x\", \"exp\", \"aud\"], values = { iss = \"i\", sub = \"s\" }, max_ttl = \"0s\" }")]),
+    ("rule that nobody knows", &[(ALLOW, "allow = [\"sign\"]\nclaims = { audience = \"a\", values = { x = 1.5 } }")]),
     ("unknown operation", &[(ALLOW, "allow = [\"sing\", \"destroy\"]")]),
     ("nothing allowed", &[(ALLOW, "allow = []")]),
     ("unknown issuer in a grant", &[(ALLOW, "allow = [\"sign\"]\nissuer = \"mian\"")]),
@@ -228,3 +240,7 @@ pub const DOUBTFUL: &[(&str, &[Edit])] = &[
     ("certificates without an authority", &[(CALLER, "{ spiffe = \"spiffe://example.org/idp/*\" }")]),
     ("loopback without TCP", &[(CALLER, "{ loopback = true }")]),
 ];
+
+/// A trusted issuer, and the table that follows it.
+const TRUSTED: &str =
+    "[trusted_issuers.k8s]\nurl = \"https://k\"\naudience = \"a\"\njwks_file = \"/j\"\n[issuers.main]";

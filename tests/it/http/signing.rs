@@ -175,7 +175,7 @@ async fn who_is_granted_nothing_learns_nothing() {
 async fn a_unix_socket_knows_its_peer() {
     let uid = rustix::process::getuid().as_raw();
     let caller = jwksd::access::grant::Pattern::Uid(uid);
-    let grant = jwksd::access::grant::Grant { caller, allow: [Operation::Sign].into(), issuer: None, ring: None };
+    let grant = jwksd::access::grant::Grant::new(caller, [Operation::Sign]);
     let world = World::with(Setup { grants: vec![grant], ..Setup::default() }).await;
     let mut client = Client::unix(&world.socket).await;
     assert_eq!(client.ask("POST", &path("jwt"), &[], Some(r#"{"claims":{}}"#)).await.status, 200);

@@ -37,7 +37,7 @@ impl Site {
         let clients =
             clients.map(|auth| Clients { ca: authority.path("ca.pem"), auth, crls: vec![authority.revocation_list()] });
         let endpoint = Arc::new(Endpoint::load(Files { cert, key, min_version, clients }).unwrap());
-        let grant = |caller| Grant { caller, allow: Operation::ALL.into(), issuer: None, ring: None };
+        let grant = |caller| Grant::new(caller, Operation::ALL);
         let grants = vec![
             grant(Pattern::Spiffe("spiffe://td/idp/*".parse().unwrap())),
             grant(Pattern::Dns("web.example.com".to_owned())),
@@ -73,10 +73,14 @@ impl Site {
         (cipher != "(NONE)").then_some(cipher)
     }
 
+    /// Whether a handshake failed so, by the metrics; they come a moment after the client has noticed.
     fn failed(&self, reason: &str) -> bool {
-        let mut page = String::new();
-        encode(&mut page, &self.world.registry).unwrap();
-        page.contains(&format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}"))
+        (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            let mut page = String::new();
+            encode(&mut page, &self.world.registry).unwrap();
+            page.contains(&format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}"))
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use jwksd::lifecycle::time::{Span, Timestamp};
 use jwksd::lifecycle::verifiers;
 use jwksd::rotator::{Cause, Committer, Effector, Rotator};
 use jwksd::server::admin::{self, Admin};
+use jwksd::server::caller::Access;
 use jwksd::server::health::{Health, Monitor};
 use jwksd::server::jwks::Jwks;
 use jwksd::server::listen::{Address, ConnectionMetrics, Counters, Limits, Listener, serve};
@@ -29,6 +30,7 @@ use jwksd::snapshot::{IssuerSettings, Place, Places, RingSettings, SelfVerify};
 use jwksd::store::Store;
 use jwksd::telemetry::Metrics;
 use jwksd::tls::Endpoint;
+use jwksd::trust::{TokenMetrics, TrustedIssuer, TrustedIssuers};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
@@ -61,6 +63,7 @@ pub struct Setup {
     pub tls: Option<Arc<Endpoint>>,
     /// Whether checkpoints of the audit log can be made.
     pub checkpoints: bool,
+    pub trusted: Vec<TrustedIssuer>,
 }
 
 impl Default for Setup {
@@ -71,12 +74,13 @@ impl Default for Setup {
             grants: vec![everything()],
             tls: None,
             checkpoints: false,
+            trusted: Vec::new(),
         }
     }
 }
 
 fn everything() -> Grant {
-    Grant { caller: Pattern::Loopback, allow: Operation::ALL.into(), issuer: None, ring: None }
+    Grant::new(Pattern::Loopback, Operation::ALL)
 }
 
 /// A grant for whoever presents the bearer token `text`.
@@ -84,7 +88,7 @@ pub fn token_grant(text: &str, allow: &[Operation], issuer: Option<&str>) -> Gra
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let caller = Pattern::Token(TokenHash(hash.as_ref().try_into().unwrap()));
     let issuer = issuer.map(|issuer| issuer.parse().unwrap());
-    Grant { caller, allow: allow.iter().copied().collect(), issuer, ring: None }
+    Grant { issuer, ..Grant::new(caller, allow.iter().copied()) }
 }
 
 pub struct World {
@@ -167,6 +171,9 @@ impl World {
         ));
         let signer = Arc::new(Signer::new(Arc::clone(&places), backends, Some(audit.clone()), Arc::clone(&wall)));
         let grants = Arc::new(Grants::new(setup.grants));
+        let trusted = TrustedIssuers::new(setup.trusted, Arc::clone(&wall), TokenMetrics::default());
+        tokio::spawn(trusted.clone().keep(std::future::pending()));
+        let access = Access { grants, trusted };
         let health = Health::new(Arc::clone(&rotator), audit.clone(), Arc::clone(&metrics));
         let health = Arc::new(health);
         let main = IssuerId::new(ISSUER).unwrap();
@@ -184,7 +191,7 @@ impl World {
         let socket = directory.path().join("sign.sock");
         let unix = Address::Unix { path: socket.clone(), mode: 0o600 };
         let jwks = Jwks::new(&places, Arc::clone(&wall), &metrics);
-        let signing = Signing::new(signer, &places, Arc::clone(&grants), wall, Arc::clone(&metrics), setup.sign);
+        let signing = Signing::new(signer, &places, access.clone(), wall, Arc::clone(&metrics), setup.sign);
         let profiles = ["envoy", "go-oidc-v3"].map(|name| verifiers::find(name).unwrap()).to_vec();
         let maker = || checkpoints::maker(&checkpoint_log, &audit_dir, &backend, Span::from_hours(1), &metrics);
         let checkpointer = setup.checkpoints.then(maker);
@@ -192,7 +199,7 @@ impl World {
             installation: "test".parse().unwrap(),
             started_at: Timestamp::from_second(START),
             rotator: Arc::clone(&rotator),
-            grants,
+            access,
             health: Arc::clone(&health),
             metrics,
             verifiers: HashMap::from([(main, profiles)]),

@@ -2,6 +2,7 @@
 
 mod publishing;
 mod rig;
+mod strays;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::access::caller::{Caller, Peer};
+use jwksd::access::grant::{Grant, Grants, Operation, Pattern};
 use jwksd::audit::{Audit, Options};
 use jwksd::backend::Backend;
 use jwksd::clock::{Clock, SteadyClock};
@@ -52,7 +53,7 @@ pub struct Rig {
     pub signer: Arc<Signer>,
     pub issuer: IssuerId,
     pub ring: RingName,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// Rotation each 1000 s, propagation 100 s, drain 50 s, tokens of 60 s.
@@ -92,7 +93,7 @@ impl Rig {
             committed.push(create(&store, &id, &ring, &settings(&ring).policy, clock.now()).await);
         }
         let (rotator, signer) = daemon(committed, &ring, &store, &backend, &audit, &clock, &publishers);
-        Self { hands, backend, store, audit, rotator, signer, issuer, ring, _directory: directory }
+        Self { hands, backend, store, audit, rotator, signer, issuer, ring, directory }
     }
 
     /// Ends the daemon and starts the next, whose sets go to `publishers`.
@@ -143,6 +144,12 @@ impl Rig {
         self.rotator.record(&self.issuer, fact, &Cause::default()).await
     }
 
+    /// The lines of the audit log, oldest first.
+    pub fn log(&self) -> Vec<String> {
+        let (records, _) = jwksd::audit::last(self.directory.path(), 1_000).unwrap();
+        records.into_iter().map(|record| record.line).collect()
+    }
+
     pub fn place(&self) -> &Place {
         self.rotator.places.get(self.issuer.as_str()).unwrap()
     }
@@ -183,7 +190,9 @@ impl Rig {
         let claims = Object::parse(r#"{"sub":"alice"}"#, &Limits::DEFAULT).unwrap();
         let caller = Caller::at(Peer::Unix { uid: 0, gid: 0 });
         let asker = Asker { caller, request_id: "r".to_owned() };
-        self.signer.jwt(self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
+        let grants = Grants::new(vec![Grant::new(Pattern::Uid(0), [Operation::Sign])]);
+        let permit = grants.permit(&asker.caller, Operation::Sign, &self.issuer, &self.ring).unwrap();
+        self.signer.jwt(&permit, self.target(), JwtRequest { claims: &claims, typ: None, ttl: None }, &asker).await
     }
 }
 

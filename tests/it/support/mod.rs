@@ -6,7 +6,11 @@ pub mod dice;
 pub mod fake_backend;
 pub mod fake_publisher;
 pub mod http;
+#[cfg(feature = "pkcs11")]
+pub mod load;
 pub mod memory_store;
+#[cfg(feature = "pkcs11")]
+pub mod shimmed;
 #[cfg(feature = "pkcs11")]
 pub mod tokens;
 pub mod traffic;

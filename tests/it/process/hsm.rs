@@ -1,0 +1,190 @@
+//! The daemon with keys in a token: killed at every step of making one, with a wrong PIN, and what it leaves behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use jwksd::server::api::Keys;
+use pkcs11_shim::{Act, Function, Rule};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, pause, until, variable};
+use crate::support::dice::Dice;
+use crate::support::shimmed::Shimmed;
+use crate::support::tokens::{LABEL, PIN};
+use crate::support::witness::handles;
+
+/// Kills in one run.
+const KILLS: u64 = 30;
+const KILLS_LONG: u64 = 200;
+
+/// A token, and an installation whose one ring has its keys there.
+struct Site {
+    shimmed: Shimmed,
+    installation: Installation,
+}
+
+impl Site {
+    fn new() -> Self {
+        let shimmed = Shimmed::new();
+        let pin = shimmed.token.dir.path().join("user-pin");
+        let issuers = format!(
+            r#"
+[backends.hsm]
+kind = "pkcs11"
+module = {module:?}
+module_args = "{args}"
+token = "{LABEL}"
+pin = {{ file = {pin:?} }}
+threads = 1
+hang_limit = "1s"
+[issuers.main]
+url = "http://127.0.0.1/main"
+jwks_max_age = "1s"
+skew = "1s"
+verifiers = [{{ name = "ours", cache = "1s" }}]
+[issuers.main.rings.es256]
+algorithm = "ES256"
+backend = "hsm"
+active_period = "6h"
+token_lifetime_max = "5s"
+drain = "6h"
+"#,
+            module = shimmed.settings().module,
+            args = shimmed.module_args(),
+        );
+        let site = Self { installation: Installation::new(Layout { issuers, ..Layout::default() }), shimmed };
+        site.set_pin(PIN);
+        site.installation.init();
+        site
+    }
+
+    fn set_pin(&self, pin: &str) {
+        let path = self.shimmed.token.dir.path().join("user-pin");
+        fs::write(&path, pin).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn signs(&self) -> bool {
+        let body = json!({"claims": {"sub": "alice"}, "ttl": "5s"});
+        let answer = self.installation.signing.post("/v1/issuers/main/rings/es256/jwt", &body);
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// The ids of the keys that the daemon knows.
+    fn known(&self) -> Option<BTreeSet<String>> {
+        let keys: Keys = self.installation.admin.get("/v1/issuers/main/keys").ok()?.read();
+        let id = |handle: String| handle.split('.').next().unwrap().to_owned();
+        Some(handles(&keys.keys).into_iter().map(id).collect())
+    }
+
+    /// The ids of all objects of a kind that are in the token, as another tool sees them; a name for each without one.
+    fn held(&self, kind: &str) -> BTreeSet<String> {
+        let said = self.shimmed.token.pkcs11_tool(&["--list-objects", "--type", kind]);
+        let mut ids = BTreeSet::new();
+        for object in said.split(" Key Object").skip(1) {
+            let id = object.lines().find_map(|line| line.trim().strip_prefix("ID:"));
+            ids.insert(id.map_or_else(|| format!("none {}", ids.len()), |id| id.trim().to_owned()));
+        }
+        ids
+    }
+
+    /// Lets the daemon finish what it has to do and ends it: it signs, and the token holds the keys that it knows, the
+    /// signer and its standby, and nothing else.
+    fn settle(&self, daemon: Daemon, what: &str) {
+        assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "{what}: it does not sign");
+        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
+        let known = known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()));
+        assert!(daemon.stop().success(), "{what}");
+        // Now, since SoftHSM shows no token to one while another logs in.
+        assert_eq!((self.held("privkey"), self.held("pubkey")), (known.clone(), known), "{what}");
+    }
+}
+
+#[test]
+fn killed_at_any_call_of_the_module_it_forgets_no_key() {
+    let kills = if variable("JWKSD_LONG").is_some() { KILLS_LONG } else { KILLS };
+    let seed = variable("JWKSD_SEED").map_or(20_261_122, |seed| seed.parse().expect("JWKSD_SEED is a number"));
+    let mut dice = Dice::new(seed);
+    // How many calls there are until both keys are made.
+    let calm = Site::new();
+    let daemon = calm.installation.start();
+    calm.settle(daemon, "nothing has happened");
+    let steps: u64 = harmable().iter().map(|function| calm.shimmed.control.calls(*function)).sum();
+    println!("JWKSD_SEED={seed}, {kills} kills over {steps} calls");
+    let mut reached = 0;
+    for kill in 0..kills {
+        let site = Site::new();
+        let skip = (kill * steps + dice.below(steps)) / kills;
+        // The worker that is at it lives on and finishes, or dies with the daemon.
+        let act = if kill % 2 == 0 { Act::KillBoth } else { Act::KillParent };
+        let what = format!("{act:?} at call {skip}");
+        site.shimmed.control.set(Rule { functions: &harmable(), act, skip, times: 1, per_mille: 1000 });
+        let mut daemon = site.installation.spawn(None);
+        let died = until(PATIENCE, || {
+            let is_over = !daemon.is_running() || site.known().is_some_and(|known| known.len() == 2);
+            is_over.then(|| !daemon.is_running())
+        });
+        reached += u64::from(died == Some(true));
+        drop(daemon);
+        site.shimmed.control.clear();
+        let daemon = site.installation.start();
+        site.settle(daemon, &what);
+    }
+    println!("{reached} of {kills} daemons died");
+    assert!(reached * 2 > kills, "{reached} of {kills}: nothing was tested");
+}
+
+/// All calls but the login: SoftHSM loses its token if it is cut off in there.
+fn harmable() -> Vec<Function> {
+    Function::ALL.into_iter().filter(|function| *function != Function::Login).collect()
+}
+
+#[test]
+fn a_wrong_pin_is_tried_once_however_often_the_daemon_starts() {
+    let site = Site::new();
+    site.set_pin("999999");
+    let logins = || site.shimmed.control.calls(Function::Login);
+    for _ in 0..3 {
+        let daemon = site.installation.spawn(None);
+        let told = until(PATIENCE, || daemon.stderr().contains("jwksd backend unlock").then_some(()));
+        assert!(told.is_some(), "the operator was not told\n{}", daemon.stderr());
+        assert_eq!(logins(), 1);
+        daemon.kill();
+    }
+    let daemon = site.installation.spawn(None);
+    assert!(until(PATIENCE, || site.installation.admin.get("/v1/status").ok()).is_some(), "it serves what it can");
+    site.set_pin(PIN);
+    assert!(until(PATIENCE, || site.signs().then_some(())).is_some(), "the right PIN was not taken up");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn its_workers_end_with_the_daemon_however_it_ends() {
+    let site = Site::new();
+    for signal in [Signal::TERM, Signal::KILL] {
+        let daemon = site.installation.start();
+        assert!(until(PATIENCE, || site.signs().then_some(())).is_some());
+        let workers = children(&daemon);
+        assert!(workers.len() >= 2, "{workers:?}");
+        daemon.signal(signal);
+        drop(daemon);
+        let gone = until(PATIENCE, || workers.iter().all(|worker| !is_worker(worker)).then_some(()));
+        assert!(gone.is_some(), "after {signal:?} some are left of {workers:?}");
+        pause(std::time::Duration::from_millis(10));
+    }
+}
+
+fn children(daemon: &Daemon) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let is_child = |pid: &String| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(1)) == Some(&daemon.pid().to_string())
+    };
+    processes.filter(|pid| is_child(pid) && is_worker(pid)).collect()
+}
+
+fn is_worker(pid: &String) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| command.ends_with(b"\0pkcs11-worker\0"))
+}
