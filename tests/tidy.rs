@@ -60,7 +60,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("app", &["*"]),
-    ("cli", &["app", "audit", "config", "ids", "jose", "lifecycle", "server::api", "telemetry::chain", "tls"]),
+    (
+        "cli",
+        &["access", "app", "audit", "config", "ids", "jose", "lifecycle", "server::api", "telemetry::chain", "tls"],
+    ),
 ];
 
 /// Crates that the pure rooms must not know: time, chance, the network, the disk, serialisation of state.

@@ -93,6 +93,15 @@ impl Caller {
         Self { peer, unit: None, certificate: None, token: None }
     }
 
+    /// Against whom its requests are counted: itself, or its address if nothing else is known.
+    #[must_use]
+    pub fn account(&self) -> String {
+        match self.peer {
+            Peer::Tcp(address) if self.token.is_none() && self.certificate.is_none() => address.ip().to_string(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Everything that is known of it and that a grant can name, each as `jwksd access explain --as` takes it.
     #[must_use]
     pub fn proofs(&self) -> Vec<String> {

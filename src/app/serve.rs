@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::ApiListener;
+use crate::config::{self as tree, ApiListener};
 use crate::server::admin::{self, Admin};
 use crate::server::health::Monitor;
 use crate::server::jwks::Jwks;
 use crate::server::listen::{Units, renew, serve};
+use crate::server::sign::admission::{Limits, Share};
 use crate::server::sign::{self, Signing};
 
 use super::listen::{Listeners, endpoints};
@@ -30,7 +31,7 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
     let service = move |_| jwks.clone();
     parts.spawn(named("public listener", serve(public, counters("public"), service, ended(stopped.clone()))));
 
-    let limits = signing_settings(&app.config.listen.signing);
+    let limits = signing_settings(&app.config.listen.signing, &app.config.limits);
     let api = Signing::new(
         Arc::clone(&app.signer),
         &app.rotator.places,
@@ -70,12 +71,15 @@ fn admin_settings(listener: &ApiListener) -> admin::Settings {
     let default = admin::Settings::default();
     admin::Settings {
         body: usize::try_from(listener.max_body).unwrap_or(usize::MAX),
+        in_flight: listener.max_concurrency,
         body_within: default.body_within.min(within / 2),
         within,
     }
 }
 
-fn signing_settings(listener: &ApiListener) -> sign::Settings {
+fn signing_settings(listener: &ApiListener, limits: &tree::Limits) -> sign::Settings {
+    let tree::Limits { caller, ring } = limits;
+    let share = |share: &tree::Share| Share { rate: share.rate, at_once: share.concurrency };
     let body = usize::try_from(listener.max_body).unwrap_or(usize::MAX);
     let within = listener.listener.request_timeout.as_duration();
     let default = sign::Settings::default();
@@ -83,6 +87,7 @@ fn signing_settings(listener: &ApiListener) -> sign::Settings {
         body,
         batch_body: default.batch_body.max(body),
         in_flight: listener.max_concurrency,
+        limits: Limits { caller: share(caller), ring: share(ring), ..default.limits },
         body_within: default.body_within.min(within / 2),
         within,
         ..default

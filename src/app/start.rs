@@ -87,7 +87,10 @@ pub fn unlock_backend(config: &Config, id: &BackendId) -> Result<bool, AppError>
     #[cfg(feature = "pkcs11")]
     return super::token::unlock(config, id);
     #[cfg(not(feature = "pkcs11"))]
-    Err(AppError::NotBuilt(id.clone()))
+    Err(match config.backends.get(id) {
+        Some(_) => AppError::NotBuilt(id.clone()),
+        None => AppError::UnknownBackend(id.clone()),
+    })
 }
 
 fn runtime(config: &Config) -> Result<Runtime, AppError> {

@@ -1,5 +1,6 @@
 //! The arguments, and with them every word of `--help`, of the man page and of the shell completions.
 
+mod access;
 mod audit;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use super::when::{self, Until};
 use crate::ids::{BackendId, IssuerId, Kid, RingName};
 use crate::lifecycle::time::Span;
 
+pub use access::{Access, Explain};
 pub use audit::{Audit, AuditVerify};
 
 /// The whole command line.
@@ -130,6 +132,9 @@ pub enum Command {
     Backend(Backend),
     /// Who the daemon takes you for, and what you may do
     Whoami(Daemon),
+    /// Look at the grants of a configuration
+    #[command(subcommand)]
+    Access(Access),
     /// Print shell completions
     #[command(after_help = "Example: jwksd completions bash > /usr/share/bash-completion/completions/jwksd")]
     Completions {

@@ -71,6 +71,9 @@ pub enum Failure {
     /// The answer was printed, and it says that not all is well.
     #[error("the daemon is not ready")]
     NotReady,
+    /// The answer was printed, and it is no.
+    #[error("no grant allows it")]
+    NotAllowed,
 }
 
 impl Failure {
@@ -92,7 +95,8 @@ impl Failure {
             | Self::Input { .. }
             | Self::Output { .. }
             | Self::Declined
-            | Self::NotReady => Exit::Refused,
+            | Self::NotReady
+            | Self::NotAllowed => Exit::Refused,
         }
     }
 
@@ -102,7 +106,7 @@ impl Failure {
         match self {
             _ if self.exit() == Exit::Done => String::new(),
             // The answer has told why.
-            Self::NotReady => String::new(),
+            Self::NotReady | Self::NotAllowed => String::new(),
             Self::Configuration(ConfigErrors::Faults(faults)) => {
                 let lines: Vec<String> = faults.iter().map(|fault| tame(&fault.to_string())).collect();
                 let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };

@@ -4,6 +4,7 @@
 //! `now` into what people read; with `--json` the answer goes out as it came. Whatever goes wrong ends as one
 //! [`failure::Failure`], told once.
 
+pub mod access;
 mod action;
 pub mod args;
 pub mod audit;
@@ -106,6 +107,7 @@ fn command(command: &Command, program: &str, context: Context<'_>) -> Result<(),
         Command::AcceptRollback(args) => daemon::accept_rollback(args, context),
         Command::Backend(args) => backend::backend(args, context),
         Command::Whoami(daemon) => status::whoami(daemon, context),
+        Command::Access(args) => access::access(args, context),
         Command::Completions { shell } => documents::completions(*shell, context),
         Command::Man { directory } => documents::man(directory.as_deref(), context),
     }

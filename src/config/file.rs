@@ -66,6 +66,7 @@ table!(
         audit: Section<AuditTable>,
         runtime: Section<RuntimeTable>,
         listen: Section<ListenTable>,
+        limits: Section<LimitsTable>,
         log: Section<LogTable>,
         backends: Named<BackendTable>,
         issuers: Named<IssuerTable>,
@@ -125,6 +126,12 @@ table!(TlsTable, "a table such as { cert = \"/etc/jwksd/tls.pem\", key = \"/etc/
     client_ca: Field<AbsolutePath>,
     client_auth: Field<ClientAuth>,
     client_crls: Option<OneOrMany<AbsolutePath>>,
+});
+table!(LimitsTable, "a table [limits]" {
+    caller_rate: Field<Count>,
+    caller_concurrency: Field<Count>,
+    ring_rate: Field<Count>,
+    ring_concurrency: Field<Count>,
 });
 table!(LogTable, "a table [log]" {
     format: Field<LogFormat>,

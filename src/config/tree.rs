@@ -42,6 +42,8 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// Where the daemon listens.
     pub listen: Listen,
+    /// How much of it one caller and one ring may have.
+    pub limits: Limits,
     /// How it logs.
     pub log: Log,
     /// The backends, by name.

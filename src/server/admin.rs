@@ -31,6 +31,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
 
 use super::RequestIds;
 use super::caller::Access;
@@ -92,6 +93,8 @@ pub struct Parts {
 pub struct Settings {
     /// The most bytes of a request's body.
     pub body: usize,
+    /// How many requests are worked on at once; one more is answered with 503 at once.
+    pub in_flight: usize,
     /// How long a body may take to arrive; shorter than `within`.
     pub body_within: Duration,
     /// How long a request may take. A command that takes longer is finished all the same.
@@ -100,7 +103,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { body: 256 * 1_024, body_within: Duration::from_secs(10), within: Duration::from_secs(30) }
+        Self { body: 256 * 1_024, in_flight: 16, body_within: Duration::from_secs(10), within: Duration::from_secs(30) }
     }
 }
 
@@ -112,6 +115,7 @@ pub struct Admin(Router);
 pub(super) struct Inner {
     parts: Parts,
     ids: RequestIds,
+    room: Semaphore,
 }
 
 pub(super) type Shared = Arc<Inner>;
@@ -120,7 +124,8 @@ impl Admin {
     /// Puts the endpoints together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let shared: Shared = Arc::new(Inner { parts, ids: RequestIds::default() });
+        let room = Semaphore::new(parts.settings.in_flight);
+        let shared: Shared = Arc::new(Inner { parts, ids: RequestIds::default(), room });
         let router = Router::new()
             .route("/v1/status", get(issuer::status))
             .route("/v1/issuers", get(issuer::issuers))

@@ -11,5 +11,6 @@ pub mod openapi;
 pub mod problem;
 mod request_id;
 pub mod sign;
+pub mod whoami;
 
 pub use request_id::RequestIds;

@@ -16,7 +16,7 @@ use crate::access::caller::Caller;
 use crate::ids::Kid;
 use crate::jose::alg::Algorithm;
 use crate::lifecycle::time::Timestamp;
-use crate::telemetry::chain;
+use crate::telemetry::{Metrics, chain};
 
 macro_rules! codes {
     ($($name:ident $code:literal $status:ident $title:literal)*) => {
@@ -48,6 +48,7 @@ macro_rules! codes {
 }
 
 codes! {
+    AtOnce "too_many_at_once" TOO_MANY_REQUESTS "Too many requests at once"
     AuditUnavailable "audit_unavailable" SERVICE_UNAVAILABLE "The audit log can't be written"
     BackendUnavailable "backend_unavailable" SERVICE_UNAVAILABLE "The backend did not do it"
     BatchSize "batch_size" BAD_REQUEST "The batch is empty or too large"
@@ -77,6 +78,7 @@ codes! {
     Parameter "parameter" BAD_REQUEST "A parameter is unusable"
     Path "path_not_canonical" BAD_REQUEST "The path is not in its canonical form"
     QueryNotAllowed "query_not_allowed" BAD_REQUEST "No query is taken here"
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
     StoreDamaged "store_damaged" INTERNAL_SERVER_ERROR "The store can't be trusted"
     StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE "The store is unavailable"
     TimedOut "timed_out" SERVICE_UNAVAILABLE "It took too long"
@@ -176,14 +178,16 @@ impl Refusal {
         }
     }
 
-    /// Says it in the log: loudest if an operator must act, with the causes that the caller is not told.
-    pub fn log(&self, caller: &Caller, request_id: &str) {
+    /// Says it in the log: loudest if an operator must act, with the causes that the caller is not told. Of a flood
+    /// with one code only the first few of each second are told.
+    pub fn log(&self, metrics: &Metrics, caller: &Caller, request_id: &str) {
         let Self { code, detail, .. } = self;
         let error = self.cause.as_deref().unwrap_or(detail);
+        let Some(unsaid) = metrics.told.admit(code) else { return };
         match self.status.is_server_error() {
-            _ if self.needs_operator => error!(code, caller = %caller, request_id, error, "request failed"),
-            true => warn!(code, caller = %caller, request_id, error, "request could not be answered"),
-            false => info!(code, caller = %caller, request_id, error, "request refused"),
+            _ if self.needs_operator => error!(code, caller = %caller, request_id, unsaid, error, "request failed"),
+            true => warn!(code, caller = %caller, request_id, unsaid, error, "request could not be answered"),
+            false => info!(code, caller = %caller, request_id, unsaid, error, "request refused"),
         }
     }
 

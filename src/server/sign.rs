@@ -3,6 +3,7 @@
 //! Written on hyper alone: a request is one match on its path, one look at the grants, one strict read of
 //! its body, and the signer. What may be signed is the signer's to decide; who may ask is decided here.
 
+pub mod admission;
 mod batch;
 pub(super) mod endpoints;
 mod refusal;
@@ -20,12 +21,12 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::caller::{Access, identify};
 use super::http::{Answer, BodyLimits, check_json, discard, read_body, succeeded};
 use super::problem::{Code, Refusal};
+use super::whoami::Sites;
 use super::{RequestIds, openapi};
 use crate::access::caller::Caller;
 use crate::clock::Clock;
@@ -34,6 +35,7 @@ use crate::signer::{Asker, Signer, Target};
 use crate::snapshot::Places;
 use crate::telemetry::{Metrics, SignMetrics};
 
+use admission::{Admission, Limits};
 use endpoints::Call;
 use route::{Endpoint, Route};
 
@@ -48,8 +50,10 @@ pub struct Settings {
     pub batch: usize,
     /// How many requests of one batch are worked on at once; well below what a backend admits.
     pub batch_at_once: usize,
-    /// How many requests are worked on at once; one more is answered with 503 at once.
+    /// How many requests are worked on at once.
     pub in_flight: usize,
+    /// How much of that one caller and one ring may have.
+    pub limits: Limits,
     /// How long a body may take to arrive; shorter than `within`, so that a slow caller is told that it is slow.
     pub body_within: Duration,
     /// How long a request may take, its body included.
@@ -64,6 +68,7 @@ impl Default for Settings {
             batch: 1_000,
             batch_at_once: 32,
             in_flight: 1_024,
+            limits: Limits::default(),
             body_within: Duration::from_secs(10),
             within: Duration::from_secs(30),
         }
@@ -82,7 +87,9 @@ struct Inner {
     settings: Settings,
     metrics: Arc<Metrics>,
     rings: HashMap<IssuerId, HashMap<RingName, SignMetrics>>,
-    room: Semaphore,
+    admission: Admission,
+    /// The rings of every issuer, for `whoami`.
+    sites: Sites,
     ids: RequestIds,
     openapi: Bytes,
 }
@@ -107,10 +114,11 @@ impl Signing {
             (issuer.clone(), rings)
         });
         let rings = rings.collect();
-        let room = Semaphore::new(settings.in_flight);
+        let admission = Admission::new(settings.in_flight, settings.limits, Arc::clone(&clock));
+        let sites = Sites::of(places);
         let openapi = Bytes::from(openapi::signing());
         let ids = RequestIds::default();
-        Self(Arc::new(Inner { signer, access, clock, settings, metrics, rings, room, ids, openapi }))
+        Self(Arc::new(Inner { signer, access, clock, settings, metrics, rings, admission, sites, ids, openapi }))
     }
 
     /// What answers the requests of one connection.
@@ -165,6 +173,7 @@ impl Inner {
         let Route { issuer, ring, endpoint } = match route::find(request.uri().path()) {
             Some(route) => route,
             None if request.uri().path() == OPENAPI => return self.openapi(request.method()),
+            None if request.uri().path() == WHOAMI => return self.whoami(request.method(), &asker.caller),
             None => return Err(Code::NotFound.refusal("there is nothing here")),
         };
         if !endpoint.takes(request.method()) {
@@ -179,6 +188,8 @@ impl Inner {
             .iter()
             .find_map(|operation| self.access.grants.permit(&asker.caller, *operation, &issuer, &ring));
         let permit = permit.ok_or_else(|| Code::NotGranted.refusal("no grant lets you do this here"))?;
+        // Before the body is read: whoever is turned away sends it in vain, and takes no memory.
+        let pass = self.admission.enter(asker.caller.account(), (issuer.clone(), ring.clone())).await?;
         let text = if endpoint == Endpoint::Signer {
             Bytes::new()
         } else {
@@ -187,8 +198,6 @@ impl Inner {
             read_body(request.body_mut(), BodyLimits { bytes, within: self.settings.body_within }).await?
         };
         let text = str::from_utf8(&text).map_err(|_| Code::BodyNotUtf8.refusal("the body is not UTF-8"))?;
-        let room = self.room.try_acquire();
-        let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
         let target = Target { issuer: &issuer, ring: &ring };
         let metrics = self.rings.get(&issuer).and_then(|rings| rings.get(&ring));
         let call = Call {
@@ -196,8 +205,10 @@ impl Inner {
             clock: &*self.clock,
             settings: &self.settings,
             metrics,
+            counts: &self.metrics,
             asker,
             permit: &permit,
+            pass: &pass,
             target,
         };
         match endpoint {
@@ -208,6 +219,12 @@ impl Inner {
         }
     }
 
+    fn whoami(&self, method: &Method, caller: &Caller) -> Result<Bytes, Refusal> {
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        let who = is_read.then(|| self.sites.who_is(&self.access.grants, caller));
+        endpoints::json(&who.ok_or_else(|| Code::MethodNotAllowed.refusal("see the header Allow"))?)
+    }
+
     fn openapi(&self, method: &Method) -> Result<Bytes, Refusal> {
         let is_read = *method == Method::GET || *method == Method::HEAD;
         is_read.then(|| self.openapi.clone()).ok_or_else(|| Code::MethodNotAllowed.refusal("see the header Allow"))
@@ -215,12 +232,13 @@ impl Inner {
 
     fn refused(&self, refusal: &Refusal, caller: &Caller, request_id: &str) -> Answer {
         self.metrics.refused(refusal.code);
-        refusal.log(caller, request_id);
+        refusal.log(&self.metrics, caller, request_id);
         refusal.answer(request_id)
     }
 }
 
 const OPENAPI: &str = "/openapi.json";
+const WHOAMI: &str = "/v1/whoami";
 
 fn allowed_methods(path: &str, refusal: &Refusal) -> Option<HeaderValue> {
     if refusal.code != Code::MethodNotAllowed.as_str() {

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::gate::Gate;
 use super::histogram::Histogram;
 use super::labels::{
     ActionLabels, BuildLabels, CodeLabels, IssuerLabels, OutcomeLabels, RingLabels, SignLabels, StatusLabels,
@@ -25,6 +26,8 @@ pub struct Metrics {
     pub checkpoints: CheckpointMetrics,
     /// 1 while the daemon is ready for requests, else 0.
     pub ready: Gauge,
+    /// Which refusals are told in the log.
+    pub told: Gate,
     refused: Family<CodeLabels, Counter>,
     pub(super) sign_requests: Family<SignLabels, Counter>,
     pub(super) sign_seconds: Family<RingLabels, Histogram>,
@@ -70,6 +73,7 @@ impl Metrics {
                 ),
             },
             ready: added(r, "jwksd_ready", "1 while the daemon is ready for requests, else 0"),
+            told: Gate::default(),
             refused: added(
                 r,
                 "jwksd_calls_refused",

@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it. Every text is kept in `cli/*.txt`, to be read by people.
 
+mod access;
 mod help;
 mod program;
 mod stub;

@@ -97,7 +97,8 @@ fn the_example_names_every_key() {
         known.lines().next().unwrap().split(", ").map(str::to_owned).collect::<BTreeSet<_>>()
     };
     let listeners = ["[listen.public]", "[listen.signing]", "[listen.admin]", "[listen.metrics]"];
-    let tables = ["[data]", "[store]", "[audit]", "[runtime]", "[log]", "[backends.soft]", "[issuers.main]"];
+    let tables =
+        ["[data]", "[store]", "[audit]", "[runtime]", "[limits]", "[log]", "[backends.soft]", "[issuers.main]"];
     let rest = ["[issuers.main.publish]", "[issuers.main.rings.es256]", "[[grants]]"];
     for table in listeners.iter().chain(&tables).chain(&rest) {
         let from = text.find(&format!("\n{table}\n")).unwrap() + 1;
@@ -147,6 +148,7 @@ fn the_example_says_what_the_tree_holds() {
     assert_eq!(config.audit.signatures, AuditSignatures::Durable);
     assert_eq!(config.log, Log::default());
     assert_eq!(config.workers, None);
+    assert_eq!(config.limits, jwksd::config::Limits::default());
     assert_eq!(config.listen.public, Listener::public(address("127.0.0.1:8080")));
     assert_eq!(config.listen.signing, ApiListener::signing(socket("/run/jwksd/sign.sock")));
     assert_eq!(config.listen.admin, ApiListener::admin(socket("/run/jwksd/admin.sock")));

@@ -7,6 +7,7 @@ mod client;
 mod listener;
 mod openapi;
 mod public;
+mod rules;
 mod signing;
 mod strays;
 mod tls;

@@ -31,7 +31,7 @@ use setup::{Scale, Setup};
 use world::{Counts, World};
 
 #[expect(clippy::disallowed_methods, reason = "which history to replay and how many to live through")]
-fn env(name: &str) -> Option<u64> {
+pub(crate) fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

@@ -11,9 +11,10 @@ use toml::Spanned;
 use self::faults::Faults;
 use super::document::{Document, Misfit, Place};
 use super::fault::Fault;
-use super::file::{File, LogTable, Named};
-use super::tree::{Audit, Config, Log};
-use super::value::{Section, plain};
+use super::file::{File, LimitsTable, LogTable, Named};
+use super::scalar::Count;
+use super::tree::{Audit, Config, Limits, Log, Share};
+use super::value::{Field, Section, plain};
 use crate::ids::NameError;
 
 mod audit;
@@ -49,6 +50,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         audit,
         runtime,
         listen,
+        limits,
         log,
         backends,
         issuers,
@@ -94,6 +96,7 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         store: store.and_then(|store| plain(store.into_inner().kind)).unwrap_or_default(),
         workers: runtime.and_then(|runtime| plain(runtime.into_inner().workers)).and_then(|n| NonZeroUsize::new(n.0)),
         listen: listen?,
+        limits: build_limits(limits),
         log: build_log(log),
         backends: all(backends.into_iter().map(|(id, found)| Some((id, found.backend?))))?,
         issuers: all(issuers.into_iter().map(|(id, found)| Some((id, found.issuer?))))?,
@@ -101,6 +104,16 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         grants: grants.into_iter().collect::<Option<_>>()?,
         warnings: Vec::new(),
     })
+}
+
+fn build_limits(table: Section<LimitsTable>) -> Limits {
+    let LimitsTable { caller_rate, caller_concurrency, ring_rate, ring_concurrency } =
+        table.map(Spanned::into_inner).unwrap_or_default();
+    let share = |rate: Field<Count>, concurrency: Field<Count>| Share {
+        rate: plain(rate).and_then(|rate| u32::try_from(rate.0).ok()),
+        concurrency: plain(concurrency).map_or(Share::default().concurrency, |count| count.0),
+    };
+    Limits { caller: share(caller_rate, caller_concurrency), ring: share(ring_rate, ring_concurrency) }
 }
 
 fn build_log(table: Section<LogTable>) -> Log {

@@ -142,3 +142,27 @@ impl fmt::Display for Address {
 
 /// Owner and group.
 pub const SOCKET_MODE: u32 = 0o660;
+
+/// How much of the signing listener one caller, and one ring, may have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// One caller.
+    pub caller: Share,
+    /// One ring.
+    pub ring: Share,
+}
+
+/// A part of what the signing listener can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Signatures in a second; without bound, if absent.
+    pub rate: Option<u32>,
+    /// Requests at once.
+    pub concurrency: usize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { rate: None, concurrency: 256 }
+    }
+}

@@ -53,6 +53,8 @@ async fn inside(
     if let Some(answer) = shared.parts.health.answer(path).filter(|_| is_read) {
         return Ok(answer.map(Body::new));
     }
+    let room = shared.room.try_acquire();
+    let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
     request.extensions_mut().insert(Asker { caller, request_id: request_id.to_owned() });
     timeout(shared.parts.settings.within, next.run(request)).await.map_err(|_| {
         if is_read {
@@ -81,7 +83,7 @@ fn answered(
     inner: Option<&Response>,
 ) -> Response {
     shared.parts.metrics.refused(refusal.code);
-    refusal.log(caller, request_id);
+    refusal.log(&shared.parts.metrics, caller, request_id);
     let mut response = refusal.answer(request_id).map(Body::new);
     if let Some(allow) = inner.and_then(|inner| inner.headers().get(http::header::ALLOW)) {
         response.headers_mut().insert(http::header::ALLOW, allow.clone());

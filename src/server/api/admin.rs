@@ -375,6 +375,10 @@ pub struct WhoAmI {
     /// The caller as logs and the audit trail name it.
     #[schema(example = "uid:1001")]
     pub caller: String,
+    /// Everything that is known of it and that a grant can name.
+    #[serde(default)]
+    #[schema(example = json!(["uid:1001", "gid:1001"]))]
+    pub proofs: Vec<String>,
     /// What it may do: for the installation, for whole issuers, and for single rings that allow more than their issuer.
     pub allowed: Vec<Allowed>,
 }

@@ -16,7 +16,7 @@ async fn one(call: &Call<'_>, text: &str) -> BatchResult {
     match call.token(text).await {
         Ok(token) => BatchResult::Token(token),
         Err(refusal) => {
-            refusal.log(&call.asker.caller, &call.asker.request_id);
+            refusal.log(call.counts, &call.asker.caller, &call.asker.request_id);
             BatchResult::Refused { problem: refusal.problem(&call.asker.request_id) }
         }
     }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use serde::Serialize;
 use tracing::debug;
 
+use super::admission::Pass;
 use super::{Settings, batch, wanted};
 use crate::access::grant::Permit;
 use crate::clock::Clock;
 use crate::server::api::{self, Moment};
 use crate::server::problem::{Code, Refusal};
 use crate::signer::{Asker, JwtRequest, SignedJwt, Signer, Target};
-use crate::telemetry::SignMetrics;
+use crate::telemetry::{Metrics, SignMetrics};
 
 /// What every endpoint is given.
 #[derive(Clone, Copy)]
@@ -23,6 +24,10 @@ pub struct Call<'a> {
     /// Of the ring, if it exists.
     pub metrics: Option<&'a SignMetrics>,
     pub asker: &'a Asker,
+    /// What is counted of all calls.
+    pub counts: &'a Metrics,
+    /// What lets it in.
+    pub pass: &'a Pass<'a>,
     /// By which it asks.
     pub permit: &'a Permit<'a>,
     pub target: Target<'a>,
@@ -61,8 +66,17 @@ pub async fn jwt(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
 )]
 pub async fn jwt_batch(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
     let requests = wanted::batch(text, call.settings.batch)?;
+    call.pass.charge(requests.len() - 1);
     json(&batch::answer(call, &requests).await)
 }
+
+/// Who the daemon takes the caller for, and what that caller may do. Everybody may ask this.
+#[utoipa::path(get, path = "/v1/whoami", tag = "signing", responses(
+    (status = 200, description = "The caller", body = api::WhoAmI),
+    (status = "4XX", description = "The credentials are no good", body = api::Problem, content_type = "application/problem+json"),
+))]
+#[expect(dead_code, reason = "describes what the listener answers by itself")]
+pub fn whoami() {}
 
 /// Names the version that signs now, for callers that assemble their own tokens.
 #[utoipa::path(
@@ -149,7 +163,7 @@ impl Call<'_> {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
     let failed = |error: serde_json::Error| Code::Internal.refusal("the answer can't be written").because(&error);
     serde_json::to_vec(value).map(Bytes::from).map_err(failed)
 }

@@ -1,12 +1,19 @@
 //! Tokens: the contract over each that can be had, and what a token is asked to keep to itself.
 
+mod sabotage;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
+use jwksd::backend::Backend;
+use jwksd::backend::pkcs11::router::{PinSource, Plan, Router, WorkerMetrics};
 use jwksd::backend::pkcs11::{Fault, Gate, InProcess, Latch, Pin};
 use jwksd::jose::alg::{Algorithm, KeySpec, RsaBits};
+
+use prometheus_client::registry::Registry;
 
 use super::conformance;
 use crate::support::tokens::{PIN, SoftToken, given};
@@ -21,13 +28,42 @@ fn nss_keeps_the_contract() {
     SoftToken::nss().in_child("backends::pkcs11::conformance_in_process");
 }
 
-/// Every algorithm that the token has the mechanisms for, and one larger modulus.
+#[test]
+fn softhsm_in_workers_keeps_the_contract() {
+    SoftToken::softhsm().in_child("backends::pkcs11::conformance_in_workers");
+}
+
+#[test]
+fn nss_in_workers_keeps_the_contract() {
+    SoftToken::nss().in_child("backends::pkcs11::conformance_in_workers");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by others in a process of its own"]
 async fn conformance_in_process() {
     let (settings, pin, dir) = given();
     let backend = tokio::task::spawn_blocking(move || InProcess::open(&settings, &pin, &dir.join("locks")));
-    let backend: Arc<dyn jwksd::backend::Backend> = Arc::new(backend.await.unwrap().unwrap());
+    conforms(Arc::new(backend.await.unwrap().unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by others in a process of its own"]
+async fn conformance_in_workers() {
+    let (settings, _, dir) = given();
+    let plan = Plan {
+        program: env!("CARGO_BIN_EXE_jwksd").into(),
+        settings,
+        pin: PinSource(Arc::new(|| Ok(crate::support::tokens::pin()))),
+        gate: dir.join("locks"),
+        hang_limit: Duration::from_secs(10),
+        admin_limit: Duration::from_secs(60),
+    };
+    let metrics = WorkerMetrics::register(&mut Registry::default());
+    conforms(Arc::new(Router::start("hsm".parse().unwrap(), plan, &metrics).unwrap())).await;
+}
+
+/// Every algorithm that the token has the mechanisms for, and one larger modulus.
+async fn conforms(backend: Arc<dyn Backend>) {
     let facts = backend.probe().await.unwrap().facts;
     let algorithms = facts.into_iter().find(|(name, _)| name == "algorithms").unwrap().1;
     let mut specs: Vec<KeySpec> = algorithms.split(' ').map(|name| spec(name.parse().unwrap())).collect();

@@ -17,7 +17,7 @@ struct Bench {
 impl Bench {
     fn new(token: SoftToken) -> Self {
         let dir = token.dir.path();
-        let pin = format!("pin = {{ file = \"{}\" }}\nisolation = \"none\"", dir.join("user-pin").display());
+        let pin = format!("pin = {{ file = \"{}\" }}", dir.join("user-pin").display());
         let config = [
             ("/var/lib/jwksd", &*dir.join("data").display().to_string()),
             ("/usr/lib/softhsm/libsofthsm2.so", &*token.module.display().to_string()),
@@ -74,18 +74,15 @@ fn a_test_says_what_the_token_is_and_leaves_nothing_behind() {
 fn a_refused_pin_is_said_once_and_waits_for_the_operator() {
     let bench = Bench::new(SoftToken::softhsm());
     bench.set_pin("000000");
-    let refused = "jwksd: backend hsm: the token refused the PIN (C_Login: CKR_PIN_INCORRECT)";
-    assert_eq!(bench.complaint(SAME), format!("{refused}\n"));
-    assert_eq!(
-        bench.complaint(SAME),
-        format!(
-            "{refused}; no further PIN is tried until the source of the PIN has changed or `jwksd backend unlock` was run\n"
-        )
-    );
+    let refused = |said: &str| said.contains("the token refused the PIN (C_Login: CKR_PIN_INCORRECT)");
+    let latched =
+        |said: &str| refused(said) && said.contains("no further PIN is tried until the source of the PIN has changed");
+    assert!(refused(&bench.complaint(SAME)));
+    assert!(latched(&bench.complaint(SAME)));
     let unlock = || stdout(&bench.run("unlock", SAME));
     assert_eq!(unlock(), "hsm unlocked; the PIN will be tried again\n");
     assert_eq!(unlock(), "hsm was not locked; nothing was changed\n");
-    assert_eq!(bench.complaint(SAME), format!("{refused}\n"));
+    assert!(refused(&bench.complaint(SAME)));
     // A changed file is tried without being told.
     bench.set_pin(PIN);
     assert_eq!(code(&bench.run("test", SAME)), 0);
@@ -116,8 +113,9 @@ fn whatever_is_in_the_way_is_named() {
 #[test]
 fn a_mechanism_that_is_lacking_is_named() {
     let bench = Bench::new(SoftToken::nss());
-    let args = format!("threads = 1\nmodule_args = \"{}\"\n", bench.token.module_args.clone().unwrap());
-    let config = bench.config.replacen("isolation = \"none\"\n", &format!("isolation = \"none\"\n{args}"), 1);
+    let args =
+        format!("kind = \"pkcs11\"\nthreads = 1\nmodule_args = \"{}\"", bench.token.module_args.clone().unwrap());
+    let config = bench.config.replacen("kind = \"pkcs11\"", &args, 1);
     let bench = Bench { config, ..bench };
     assert_eq!(code(&bench.run("test", SAME)), 0);
     let said = bench.complaint(("algorithm = \"ES256\"", "algorithm = \"Ed25519\""));

@@ -86,6 +86,30 @@ async fn a_flood_of_signatures_is_shed() {
 }
 
 #[tokio::test]
+async fn whoever_is_turned_away_is_so_before_the_body() {
+    let caller = sign::admission::Share { rate: Some(1), at_once: 8 };
+    let limits = sign::admission::Limits { caller, ..sign::admission::Limits::default() };
+    let sign = sign::Settings { in_flight: 1, limits, ..sign::Settings::default() };
+    let world = World::with(Setup { sign, ..Setup::default() }).await;
+    let text = r#"{"claims":{}}"#;
+    let body = Some(text);
+    assert_eq!(ask(world.signing, "POST", &format!("{RING}/jwt"), body).await.status, 200);
+    // The head alone: no byte of the body is sent.
+    let mut client = Client::tcp(world.signing).await;
+    let whole = request("POST", &format!("{RING}/jwt"), &[], body);
+    client.send(&whole[..whole.len() - text.len()]).await;
+    let reply = client.receive(false).await.unwrap();
+    assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (429, "rate_limited", Some("1")));
+    assert_eq!(world.signatures(), 1);
+    // A batch is charged for every signature in it.
+    world.sleep(jwksd::lifecycle::time::Span::from_secs(60));
+    let batch = Some(r#"{"requests":[{"claims":{}},{"claims":{}},{"claims":{}}]}"#);
+    assert_eq!(ask(world.signing, "POST", &format!("{RING}/jwt/batch"), batch).await.status, 200);
+    let reply = ask(world.signing, "POST", &format!("{RING}/jwt"), body).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("3")));
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_finished_before_the_end() {
     let mut world = World::new().await;
     world.backend.fail_always(Call::Sign, Fault::Slow(Duration::from_millis(200)));

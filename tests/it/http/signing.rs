@@ -183,6 +183,22 @@ async fn a_unix_socket_knows_its_peer() {
 }
 
 #[tokio::test]
+async fn everybody_may_ask_who_they_are() {
+    let world =
+        World::with(Setup { grants: vec![token_grant("t", &[Operation::Sign], Some("main"))], ..Setup::default() });
+    let world = world.await;
+    let mut client = Client::tcp(world.signing).await;
+    let shown = client.ask("GET", "/v1/whoami", &[("authorization", "Bearer t")], None).await.json();
+    assert_eq!(shown["allowed"], serde_json::json!([{ "issuer": "main", "operations": ["sign"] }]));
+    assert_eq!(shown["proofs"][0], shown["caller"]);
+    let nobody = client.ask("GET", "/v1/whoami", &[], None).await.json();
+    assert_eq!((&nobody["allowed"], &nobody["proofs"]), (&serde_json::json!([]), &serde_json::json!(["loopback"])));
+    assert_eq!(client.ask("POST", "/v1/whoami", &[], None).await.code(), "method_not_allowed");
+    let uid = Client::unix(&world.socket).await.ask("GET", "/v1/whoami", &[], None).await.json();
+    assert_eq!(uid["caller"], format!("uid:{}", rustix::process::getuid().as_raw()));
+}
+
+#[tokio::test]
 async fn a_request_is_called_the_same_everywhere() {
     let world = World::new().await;
     let mut client = Client::tcp(world.signing).await;

@@ -5,6 +5,7 @@ mod ledger;
 mod library;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,6 +15,10 @@ use jwksd::server::api::{CompromiseReport, Issuer, Token};
 use serde_json::json;
 
 use crate::support::daemon::{Installation, Layout, PATIENCE, free_port, monotonic, now, pause, until};
+#[cfg(feature = "pkcs11")]
+use crate::support::shimmed::Shimmed;
+#[cfg(feature = "pkcs11")]
+use crate::support::tokens::{LABEL, PIN};
 use ledger::{Compromise, Ledger};
 use library::{Library, Running};
 
@@ -64,9 +69,30 @@ const IN_TURN: [Library; 3] = [
 
 #[test]
 fn no_library_rejects_a_valid_token_and_each_drops_a_leaked_key_when_announced() {
+    across_rotations_and_a_compromise(ALGORITHMS, "soft", "");
+}
+
+/// The same with keys that live in a token, and signatures that its module makes.
+#[cfg(feature = "pkcs11")]
+#[test]
+fn no_library_rejects_a_token_that_was_signed_in_a_token() {
+    let shimmed = Shimmed::new();
+    let pin = shimmed.token.dir.path().join("user-pin");
+    std::fs::write(&pin, PIN).unwrap();
+    std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (module, args) = (shimmed.settings().module, shimmed.module_args());
+    let backend = format!(
+        "[backends.hsm]\nkind = \"pkcs11\"\nmodule = {module:?}\nmodule_args = \"{args}\"\ntoken = \"{LABEL}\"\n\
+         pin = {{ file = {pin:?} }}\nsign_deadline = \"1s\"\n"
+    );
+    across_rotations_and_a_compromise(&["ES256", "RS256", "PS256", "Ed25519"], "hsm", &backend);
+}
+
+fn across_rotations_and_a_compromise(algorithms: &'static [&'static str], backend: &str, backends: &str) {
     library::require_interpreters();
     let port = free_port();
-    let installation = Installation::new(Layout { issuers: issuer(port), port: Some(port), ..Layout::default() });
+    let issuers = format!("{backends}{}", issuer(port, algorithms, backend));
+    let installation = Installation::new(Layout { issuers, port: Some(port), ..Layout::default() });
     installation.init();
     let daemon = installation.start();
     let url = format!("http://127.0.0.1:{port}/main");
@@ -83,7 +109,9 @@ fn no_library_rejects_a_valid_token_and_each_drops_a_leaked_key_when_announced()
         for part in 0..SIGNERS {
             let shown: Vec<&Running> = verifiers.iter().collect();
             let (installation, ledger, is_over, stale) = (&installation, &ledger, &is_over, (&stale_ledger, &stale));
-            scope.spawn(move || sign(installation, part, &[(ledger, &shown), (stale.0, &[stale.1])], is_over));
+            scope.spawn(move || {
+                sign(installation, algorithms, part, &[(ledger, &shown), (stale.0, &[stale.1])], is_over)
+            });
         }
         scope.spawn(|| show_again(&verifiers, &ledger, &is_over));
         wait_for_rotations(&installation, 2);
@@ -114,7 +142,7 @@ fn no_library_rejects_a_valid_token_and_each_drops_a_leaked_key_when_announced()
         assert!(after >= 3, "{} was shown {after} leaked tokens after its moment: nothing was tested", name);
         let unheard = ledger.unheard(name);
         faults.extend((unheard > 0).then(|| format!("{} left {unheard} tokens without a verdict", name)));
-        for algorithm in verifier.library().algorithms {
+        for algorithm in verifier.library().algorithms.iter().filter(|algorithm| algorithms.contains(algorithm)) {
             let kids = ledger.accepted_kids(name, algorithm).len();
             assert!(kids >= 3, "{} accepted {algorithm} tokens of {kids} versions only", name);
         }
@@ -152,15 +180,15 @@ impl Drop for End<'_> {
     }
 }
 
-fn issuer(port: u16) -> String {
+fn issuer(port: u16, algorithms: &[&str], backend: &str) -> String {
     let verifiers = DECLARED
         .map(|library| format!("{{ name = {:?}, cache = \"{}s\" }}", format!("our-{}", library.name), library.cache));
-    let rings = ALGORITHMS.iter().map(|algorithm| {
+    let rings = algorithms.iter().map(|algorithm| {
         format!(
             r#"
 [issuers.main.rings.{ring}]
 algorithm = "{algorithm}"
-backend = "soft"
+backend = "{backend}"
 active_period = "{ACTIVE_PERIOD}s"
 token_lifetime_max = "{TOKEN_LIFETIME}s"
 drain = "2s"
@@ -185,11 +213,17 @@ max_bytes = "48KiB"
 }
 
 /// Signs with every ring in turn and shows each token at once.
-fn sign(installation: &Installation, part: usize, audiences: &[(&Mutex<Ledger>, &[&Running])], is_over: &AtomicBool) {
+fn sign(
+    installation: &Installation,
+    algorithms: &[&'static str],
+    part: usize,
+    audiences: &[(&Mutex<Ledger>, &[&Running])],
+    is_over: &AtomicBool,
+) {
     let mut round = part;
     while !is_over.load(Ordering::SeqCst) {
         round += 1;
-        let algorithm = ALGORITHMS[round % ALGORITHMS.len()];
+        let algorithm = algorithms[round % algorithms.len()];
         let ttl = if round.is_multiple_of(2) { TOKEN_LIFETIME } else { TOKEN_LIFETIME / 2 };
         let token = token(installation, algorithm, ttl);
         for (ledger, verifiers) in audiences {

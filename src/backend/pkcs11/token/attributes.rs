@@ -49,7 +49,6 @@ fn truth(attribute: &Attribute) -> Option<bool> {
         | Attribute::Decrypt(value)
         | Attribute::Unwrap(value)
         | Attribute::Derive(value)
-        | Attribute::SignRecover(value)
         | Attribute::AlwaysAuthenticate(value) => Some(*value),
         _ => None,
     }
@@ -67,10 +66,9 @@ const REQUIRED: [(AttributeType, bool); 7] = [
 ];
 
 /// May be absent, which means the same. The last one would want a PIN for every signature.
-const FORBIDDEN: [(AttributeType, bool); 5] = [
+const FORBIDDEN: [(AttributeType, bool); 4] = [
     (AttributeType::Decrypt, false),
     (AttributeType::Unwrap, false),
     (AttributeType::Derive, false),
-    (AttributeType::SignRecover, false),
     (AttributeType::AlwaysAuthenticate, false),
 ];

@@ -19,7 +19,6 @@ pub(super) fn private(id: KeyId, label: &Label) -> Vec<Attribute> {
         Attribute::Decrypt(false),
         Attribute::Unwrap(false),
         Attribute::Derive(false),
-        Attribute::SignRecover(false),
         Attribute::Id(id.bytes()),
         Attribute::Label(label.to_string().into_bytes()),
     ]
