@@ -32,6 +32,8 @@ pub mod target;
 pub mod when;
 
 use std::ffi::OsString;
+#[cfg(feature = "pkcs11")]
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -78,7 +80,10 @@ fn worker(arguments: &[OsString]) -> Option<ExitCode> {
     let [_, only] = arguments else { return None };
     (only == app::WORKER).then(|| {
         let exit = app::work();
-        output::say("error: this is how the daemon starts its workers; it does nothing by itself\n");
+        // Only to a person: a worker whose parent has ended before it began has nothing to tell anybody.
+        if std::io::stdin().is_terminal() {
+            output::say("error: this is how the daemon starts its workers; it does nothing by itself\n");
+        }
         exit
     })
 }
