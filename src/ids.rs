@@ -11,6 +11,9 @@ use thiserror::Error;
 /// The longest name we accept, in bytes: a DNS label's length, and well inside every backend's limit.
 pub const NAME_MAX: usize = 63;
 
+/// The issuer under whose name the daemon's own keys are labelled in a backend; no issuer can be called so.
+pub const RESERVED_ISSUER: &str = "jwksd";
+
 /// The longest kid we accept, in bytes (kube-apiserver refuses more).
 pub const KID_MAX: usize = 1024;
 

@@ -17,7 +17,7 @@ mod metrics;
 pub use gate::Gate;
 pub use handles::{IssuerMetrics, JwksMetrics, RingMetrics, SignMetrics};
 pub use histogram::Histogram;
-pub use metrics::{Metrics, RotatorMetrics, StoreMetrics};
+pub use metrics::{CheckpointMetrics, Metrics, RotatorMetrics, StoreMetrics};
 
 /// The names that fields of log lines may have. Dashboards and alerts are built on them, so each is a promise.
 pub mod field {
@@ -27,6 +27,8 @@ pub mod field {
     pub const BACKEND: &str = "backend";
     /// Who called, as the audit log names them.
     pub const CALLER: &str = "caller";
+    /// A checkpoint of the audit log, to be kept: a compact JWS.
+    pub const CHECKPOINT: &str = "checkpoint";
     /// The stable code of a refused call.
     pub const CODE: &str = "code";
     /// Milliseconds from beginning to end.
@@ -43,6 +45,8 @@ pub mod field {
     pub const LISTENER: &str = "listener";
     /// Why: `bootstrap`, `scheduled`, `requested`, `compromise`, or an operator's words.
     pub const REASON: &str = "reason";
+    /// The number of a record of the audit log.
+    pub const RECORD: &str = "record";
     /// The id by which a caller and the audit log name a request.
     pub const REQUEST_ID: &str = "request_id";
     /// The revision of an issuer's stored state.
@@ -61,10 +65,11 @@ pub mod field {
     pub const VERSION: &str = "version";
 
     /// All of them, in alphabetical order.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 21] = [
         ACTION,
         BACKEND,
         CALLER,
+        CHECKPOINT,
         CODE,
         ELAPSED_MS,
         ERROR,
@@ -73,6 +78,7 @@ pub mod field {
         KID,
         LISTENER,
         REASON,
+        RECORD,
         REQUEST_ID,
         RETRY_IN,
         REVISION,

@@ -29,10 +29,12 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::audit::{Audit, Event, Signatures};
+use crate::backend::Backend;
 use crate::backend::metrics::BackendMetrics;
+use crate::checkpoint::{self, Checkpointer};
 use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
-use crate::ids::{BootId, IssuerId};
+use crate::ids::{BackendId, BootId, IssuerId};
 use crate::lifecycle::adopt::adoptions;
 use crate::publish::Publisher;
 use crate::publish::directory::Directory;
@@ -67,6 +69,7 @@ pub struct App {
     rotator: Arc<Rotator>,
     signer: Arc<Signer>,
     health: Arc<Health>,
+    checkpointer: Option<Arc<Checkpointer>>,
 }
 
 impl App {
@@ -103,12 +106,14 @@ impl App {
             SteadyClock::new(Arc::clone(&clock), boot()),
             metrics,
         );
+        let checkpointer = checkpointer(&config, &audit, &backends, &clock, &rotator.metrics);
         let signature_log = (config.audit.signatures != AuditSignatures::Off).then(|| audit.clone());
         let signer = Signer::new(Arc::clone(&places), backends, signature_log, Arc::clone(&clock));
         let (rotator, signer) = (Arc::new(rotator), Arc::new(signer));
         let metrics = Arc::clone(&rotator.metrics);
         let health = Arc::new(Health::new(Arc::clone(&rotator), audit.clone(), metrics));
-        let app = Self { config, audit, clock, connections, certificates, access, rotator, signer, health };
+        let app =
+            Self { config, audit, clock, connections, certificates, access, rotator, signer, health, checkpointer };
         app.adopt().await?;
         app.resume_publication();
         Ok(app)
@@ -152,6 +157,10 @@ impl App {
         let mut parts = JoinSet::new();
         let rotating = rotator::run(Arc::clone(&self.rotator), ended(stopped.clone()));
         parts.spawn(named("rotator", rotating));
+        if let Some(checkpointer) = &self.checkpointer {
+            let making = Arc::clone(checkpointer).run(ended(stopped.clone()));
+            parts.spawn(named("maker of checkpoints", making));
+        }
         serve::spawn(&mut parts, &self, listeners, &stopped);
         info!(version = env!("CARGO_PKG_VERSION"), "daemon started");
         service::ready();
@@ -168,6 +177,9 @@ impl App {
         while parts.join_next().await.is_some() {}
         living.abort();
         hanging_up.abort();
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.finish().await;
+        }
         let Self { config, audit, .. } = self;
         if let Ok(Err(source)) = tokio::task::spawn_blocking(move || audit.close()).await {
             return Err(broken_log(&config, source));
@@ -190,6 +202,27 @@ async fn ended(mut stopped: watch::Receiver<()>) {
 
 fn broken_log(config: &Config, source: crate::audit::AuditError) -> AppError {
     AppError::Audit { dir: config.audit.dir.clone(), source }
+}
+
+/// What makes checkpoints of the audit log, if they are wanted.
+fn checkpointer(
+    config: &Config,
+    audit: &Audit,
+    backends: &HashMap<BackendId, Arc<dyn Backend>>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Option<Arc<Checkpointer>> {
+    let wanted = config.audit.checkpoints.as_ref()?;
+    let backend = Arc::clone(backends.get(&wanted.backend)?);
+    let settings = checkpoint::Settings {
+        installation: config.installation.clone(),
+        backend: wanted.backend.clone(),
+        spec: wanted.key,
+        every: wanted.every,
+        directory: config.audit.dir.clone(),
+    };
+    let (audit, clock, metrics) = (audit.clone(), Arc::clone(clock), metrics.checkpoints.clone());
+    Some(Arc::new(Checkpointer::new(settings, audit, backend, clock, metrics)))
 }
 
 fn started(config: &Config) -> Event {

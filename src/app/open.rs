@@ -29,7 +29,9 @@ pub(super) fn audit(config: &Config, clock: Arc<dyn Clock>) -> Result<(Audit, Op
         AuditSignatures::Durable | AuditSignatures::Off => Signatures::Durable,
         AuditSignatures::Async => Signatures::Async,
     };
-    let options = audit::Options { signatures, segment_bytes: config.audit.segment_size, ..audit::Options::default() };
+    let tree::Audit { segment_size, segment_age, .. } = config.audit;
+    let segment_age = Some(segment_age);
+    let options = audit::Options { signatures, segment_bytes: segment_size, segment_age, ..audit::Options::default() };
     let dir = config.audit.dir.clone();
     Audit::open(&dir, options, clock).map_err(|source| AppError::Audit { dir, source })
 }

@@ -51,6 +51,7 @@ pub(super) fn spawn(parts: &mut JoinSet<&'static str>, app: &App, listeners: Lis
         health: Arc::clone(&app.health),
         metrics: Arc::clone(metrics),
         audit_dir: app.config.audit.dir.clone(),
+        checkpointer: app.checkpointer.clone(),
         verifiers: settings::verifiers(&app.config),
         settings: admin_settings(&app.config.listen.admin),
     });

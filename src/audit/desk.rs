@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::error::AuditError;
 use super::event::Event;
+use super::log::Head;
 use super::writer::{Draft, Writer};
 use crate::clock::Clock;
 
@@ -24,6 +25,8 @@ pub enum Message {
     Append(Draft, Option<Reply>),
     /// Begin a new segment.
     Rotate(Reply),
+    /// Say which record is the last that is on disk.
+    Head(oneshot::Sender<Result<Head, AuditError>>),
     /// Write the last record and end.
     Close(Reply),
 }
@@ -75,7 +78,7 @@ impl Desk {
                         drafts.push(draft);
                         replies.push(reply);
                     }
-                    Message::Rotate(_) | Message::Close(_) => {
+                    Message::Rotate(_) | Message::Head(_) | Message::Close(_) => {
                         other = Some(message);
                         break;
                     }
@@ -88,6 +91,9 @@ impl Desk {
             match other {
                 Some(Message::Rotate(reply)) => {
                     let _ = reply.send(self.writer.rotate(self.clock.now()).map(|()| self.writer.seq()));
+                }
+                Some(Message::Head(reply)) => {
+                    let _ = reply.send(Ok(self.writer.head()));
                 }
                 Some(Message::Close(reply)) => {
                     let _ = reply.send(self.stop());

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::checkpoint::CheckpointError;
+use crate::jose::jwk::JwkError;
+
 /// Why an event was not written, or the log not opened. Every waiter of a group gets the same one.
 #[derive(Debug, Clone, Error)]
 pub enum AuditError {
@@ -55,6 +58,37 @@ pub enum Fault {
         /// What is wrong with it.
         flaw: Flaw,
     },
+    /// The log ends before a record that a checkpoint from outside vouches for.
+    #[error(
+        "{file}:{line}: the log ends here with record {last}, but {by} vouches for record {seq}: its end was cut off"
+    )]
+    CutOff {
+        /// The segment's file name.
+        file: Box<str>,
+        /// The line of the last record, from 1.
+        line: u64,
+        /// The last record.
+        last: u64,
+        /// Which checkpoint.
+        by: Box<str>,
+        /// The record that it is about.
+        seq: u64,
+    },
+    /// A checkpoint from outside is none to believe.
+    #[error("checkpoint {name}")]
+    Checkpoint {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<CheckpointError>,
+    },
+    /// The keys that lie beside the log can't be read.
+    #[error("checkpoint-key.json is not the JWK Set that was written")]
+    Keys(#[source] Arc<JwkError>),
+    /// A key was pinned, and nothing is signed with it.
+    #[error("no checkpoint is in the audit log in {}, although a key for them was given", .0.display())]
+    NoCheckpoint(PathBuf),
     /// There is no segment at all.
     #[error("no audit segment in {}", .0.display())]
     Missing(PathBuf),
@@ -106,9 +140,34 @@ pub enum Flaw {
     /// The bytes are as written, but say nothing that this build knows.
     #[error("the record is not readable: {0}")]
     Unreadable(String),
+    /// A record that is not the one for which a checkpoint vouches.
+    #[error("record {seq} is not the one that {by} vouches for: the log was written anew")]
+    Contradicted {
+        /// The record.
+        seq: u64,
+        /// Which checkpoint.
+        by: Box<str>,
+    },
+    /// A checkpoint in the log that is not to be believed.
+    #[error("the checkpoint can't be trusted: {0}")]
+    Checkpoint(Box<CheckpointError>),
+    /// A checkpoint from outside is about a record before the first that is there.
+    #[error("{by} vouches for record {seq}, which stands before the first one here; give the archived segments, too")]
+    Archived {
+        /// Which checkpoint.
+        by: Box<str>,
+        /// The record that it is about.
+        seq: u64,
+    },
     /// Bytes after the last record of a segment that is not the last one.
     #[error("the segment ends in the middle of a record, but another one follows it")]
     Torn,
+}
+
+impl From<CheckpointError> for Flaw {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +179,8 @@ mod tests {
         let at = |flaw| Fault::Record { file: "audit-1.jsonl".to_owned(), line: 3, flaw };
         let source = || Arc::new(io::Error::from(io::ErrorKind::StorageFull));
         let path = || PathBuf::from("/data/audit");
+        let kid = || crate::ids::Kid::new("k").unwrap();
+        let name = |text| crate::ids::InstallationId::new(text).unwrap();
         let errors: Vec<Box<dyn std::error::Error>> = vec![
             Box::new(AuditError::Unavailable { doing: "syncing records", source: source() }),
             Box::new(AuditError::Busy),
@@ -128,6 +189,10 @@ mod tests {
             Box::new(AuditError::Reserved),
             Box::new(AuditError::Damaged(Fault::Missing(path()))),
             Box::new(Fault::Missing(path())),
+            Box::new(Fault::CutOff { file: "audit-1.jsonl".into(), line: 3, last: 7, by: "kept.jws".into(), seq: 9 }),
+            Box::new(Fault::Checkpoint { name: "kept.jws".to_owned(), source: Box::new(CheckpointError::Typ) }),
+            Box::new(Fault::Keys(Arc::new(JwkError::NoKeys))),
+            Box::new(Fault::NoCheckpoint(path())),
             Box::new(Fault::Unreadable { file: "audit-1.jsonl".to_owned(), source: source() }),
             Box::new(at(Flaw::Damaged)),
             Box::new(at(Flaw::Sequence { expected: 7, found: 9 })),
@@ -138,6 +203,15 @@ mod tests {
             Box::new(at(Flaw::Format { found: 2, known: 1 })),
             Box::new(at(Flaw::Unreadable("unknown variant `x`".to_owned()))),
             Box::new(at(Flaw::Torn)),
+            Box::new(at(Flaw::Contradicted { seq: 2, by: "kept.jws".into() })),
+            Box::new(at(Flaw::Archived { by: "kept.jws".into(), seq: 2 })),
+            Box::new(at(CheckpointError::Typ.into())),
+            Box::new(at(CheckpointError::NoKey.into())),
+            Box::new(at(CheckpointError::Payload("missing field `seq`".to_owned()).into())),
+            Box::new(at(CheckpointError::UnknownKey(kid()).into())),
+            Box::new(at(CheckpointError::Signature(kid()).into())),
+            Box::new(at(CheckpointError::Elsewhere(9).into())),
+            Box::new(at(CheckpointError::Installation { expected: name("prod"), found: name("test") }.into())),
         ];
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(texts.join("\n"), TEXTS.trim());
@@ -151,6 +225,10 @@ it is in use by another process; is a jwksd running on the same data?
 a segment's header is not an event to append
 audit log damaged
 no audit segment in /data/audit
+audit-1.jsonl:3: the log ends here with record 7, but kept.jws vouches for record 9: its end was cut off
+checkpoint kept.jws
+checkpoint-key.json is not the JWK Set that was written
+no checkpoint is in the audit log in /data/audit, although a key for them was given
 audit-1.jsonl is not readable
 audit-1.jsonl:3: the record was damaged
 audit-1.jsonl:3: record 9 stands where 7 belongs: records were dropped, repeated or moved
@@ -161,5 +239,14 @@ audit-1.jsonl:3: the segment's header does not say what the segments before it s
 audit-1.jsonl:3: the segment has format 2, this jwksd reads up to 1; use the newer jwksd
 audit-1.jsonl:3: the record is not readable: unknown variant `x`
 audit-1.jsonl:3: the segment ends in the middle of a record, but another one follows it
+audit-1.jsonl:3: record 2 is not the one that kept.jws vouches for: the log was written anew
+audit-1.jsonl:3: kept.jws vouches for record 2, which stands before the first one here; give the archived segments, too
+audit-1.jsonl:3: the checkpoint can't be trusted: it is not a checkpoint: its typ is not jwksd-checkpoint
+audit-1.jsonl:3: the checkpoint can't be trusted: it names no key
+audit-1.jsonl:3: the checkpoint can't be trusted: its payload is not that of a checkpoint: missing field `seq`
+audit-1.jsonl:3: the checkpoint can't be trusted: it is signed by key k, which is not among the keys to check it with
+audit-1.jsonl:3: the checkpoint can't be trusted: its signature is not one of key k
+audit-1.jsonl:3: the checkpoint can't be trusted: it vouches for record 9, which is not among the records before it
+audit-1.jsonl:3: the checkpoint can't be trusted: it is a checkpoint of installation test, the others are of prod
 ";
 }

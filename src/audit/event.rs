@@ -287,6 +287,14 @@ pub enum Event {
         #[serde(serialize_with = "scrub::text")]
         reason: String,
     },
+    /// A record before this one was vouched for, by a signature that others can check.
+    Checkpoint {
+        /// The key that signed.
+        #[serde(with = "as_kid")]
+        kid: Kid,
+        /// The checkpoint, a compact JWS over number and hash of that record. It is no token, and says so.
+        jws: String,
+    },
     /// A torn tail was cut off at a start: what a crash left of a group that was never acknowledged.
     TailCut {
         /// How many bytes.

@@ -84,6 +84,7 @@ impl Ledger {
             | Event::ActDone { .. }
             | Event::Signed { .. }
             | Event::Refused { .. }
+            | Event::Checkpoint { .. }
             | Event::TailCut { .. } => {}
         }
     }

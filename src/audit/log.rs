@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::desk::{Desk, Message};
+use super::digest::Digest;
 use super::disk::{Directory, Disk};
 use super::error::AuditError;
 use super::event::{Event, Signatures};
@@ -37,6 +38,15 @@ struct Inner {
     /// The writer, to be woken while it gathers records that nobody waits for.
     writer: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The last record that is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub seq: u64,
+    /// The hash of its line.
+    pub hash: Digest,
 }
 
 /// What an append is answered with.
@@ -67,7 +77,7 @@ impl Audit {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Opened), AuditError> {
         let (writer, opened) = open(disk, options.clone(), clock.now())?;
-        let Options { signatures, segment_bytes: _, ahead_bytes: _, queue, within } = options;
+        let Options { signatures, segment_bytes: _, segment_age: _, ahead_bytes: _, queue, within } = options;
         let (queue, messages) = sync_channel(queue);
         let is_impaired = Arc::new(AtomicBool::new(false));
         let desk = Desk::new(writer, messages, clock.clone(), is_impaired.clone());
@@ -104,6 +114,16 @@ impl Audit {
     #[must_use]
     pub fn is_impaired(&self) -> bool {
         self.inner.is_impaired.load(Ordering::Acquire)
+    }
+
+    /// The last durable record, once everything that waits now was written or refused.
+    ///
+    /// # Errors
+    /// As for [`Audit::append`].
+    pub async fn head(&self) -> Result<Head, AuditError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.hand_over(Message::Head(reply)).map_err(refused)?;
+        wait(answer, self.inner.within).await
     }
 
     /// Ends the present segment and begins the next, so that it can be moved to an archive.
@@ -154,7 +174,7 @@ impl Audit {
             && !self.inner.is_impaired.load(Ordering::Acquire)
     }
 
-    fn send(&self, event: Event, waits: bool) -> Result<Option<Answer>, AuditError> {
+    fn send(&self, event: Event, waits: bool) -> Result<Option<Answer<u64>>, AuditError> {
         if matches!(event, Event::Segment(_)) {
             return Err(AuditError::Reserved);
         }
@@ -178,12 +198,12 @@ impl Inner {
     }
 }
 
-type Answer = oneshot::Receiver<Result<u64, AuditError>>;
+type Answer<T> = oneshot::Receiver<Result<T, AuditError>>;
 
 /// How often a blocking wait looks again.
 const PAUSE: Duration = Duration::from_millis(2);
 
-async fn wait(answer: Answer, within: Duration) -> Result<u64, AuditError> {
+async fn wait<T>(answer: Answer<T>, within: Duration) -> Result<T, AuditError> {
     match timeout(within, answer).await {
         Ok(Ok(written)) => written,
         Ok(Err(_)) => Err(AuditError::Closed),

@@ -11,9 +11,12 @@
 //! torn tail (a group that was never acknowledged) is told from damage to records that once were durable.
 //! `sum` is the head of the SHA-256 of the line up to it, so that the last line too vouches for itself.
 //!
-//! What the chain alone can't show is a log that was cut short at a whole record: that takes a witness
-//! outside of it, such as the store's revisions or a copy of a [`verify::Report`].
+//! What the chain alone can't show is a log that was cut short at a whole record, or written anew from some record
+//! on. That takes a witness outside of it: the store's revisions, a copy of a [`verify::Report`], or a signed
+//! [`Checkpoint`].
 
+mod check;
+mod checkpoint;
 mod desk;
 mod digest;
 mod disk;
@@ -30,11 +33,13 @@ mod scan;
 pub mod verify;
 mod writer;
 
+pub use check::REACH as CHECKPOINT_REACH;
+pub use checkpoint::{CHECKPOINT_FILE, Checkpoint, CheckpointError, CheckpointKeys, KEY_FILE};
 pub use digest::Digest;
 pub use error::{AuditError, Fault, Flaw};
 pub use event::{Act, Commit, Event, Header, Outcome, Signatures};
 pub use ledger::{Anchor, Ledger};
-pub use log::{Audit, Receipt};
+pub use log::{Audit, Head, Receipt};
 pub use open::{Cut, Opened};
 pub use options::Options;
 pub use reader::{Records, Tail, last};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::Signatures;
+use crate::lifecycle::time::Span;
 
 /// How a log is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Options {
     pub signatures: Signatures,
     /// Bytes after which a segment is followed by the next.
     pub segment_bytes: u64,
+    /// The age after which the next record begins a new segment; none means that size alone decides.
+    pub segment_age: Option<Span>,
     /// Bytes of zeros written ahead, because a sync that need not make the file longer is quicker.
     /// None for a shipper that follows the open segment and can't cope with zeros at its end.
     pub ahead_bytes: usize,
@@ -25,6 +28,7 @@ impl Default for Options {
         Self {
             signatures: Signatures::Durable,
             segment_bytes: 16 << 20,
+            segment_age: None,
             ahead_bytes: 1 << 20,
             queue: 8_192,
             within: Duration::from_secs(2),

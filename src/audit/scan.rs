@@ -50,7 +50,7 @@ pub enum End {
 }
 
 /// Goes through the bytes of one segment. After the last record, [`Scan::end`] tells what follows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scan {
     bytes: Vec<u8>,
     /// The number that the file's name says.
@@ -61,13 +61,15 @@ pub struct Scan {
     /// The last record, of this segment or the one before; absent where the segment before is not known.
     link: Option<Link>,
     header: Option<Header>,
+    /// When the header was written.
+    begun: Option<Timestamp>,
     end: Option<End>,
 }
 
 impl Scan {
     /// `first`: from the file's name. `before`: the last record of the segment before, if it was read.
     pub fn new(bytes: Vec<u8>, first: u64, before: Option<Link>) -> Self {
-        Self { bytes, first, offset: 0, lines: 0, link: before, header: None, end: None }
+        Self { bytes, first, offset: 0, lines: 0, link: before, header: None, begun: None, end: None }
     }
 
     /// The last record so far.
@@ -83,6 +85,11 @@ impl Scan {
     /// The segment's header, once it was read.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
+    }
+
+    /// When the segment began, once its header was read.
+    pub fn begun(&self) -> Option<Timestamp> {
+        self.begun
     }
 
     /// Bytes up to the end of the last record so far.
@@ -132,6 +139,7 @@ impl Scan {
         self.link = Some(Link { seq: record.seq, hash: record.hash });
         if let Event::Segment(header) = &record.event {
             self.header = Some(header.clone());
+            self.begun = Some(record.at);
         }
         Ok(Some(record))
     }

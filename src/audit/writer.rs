@@ -10,6 +10,7 @@ use super::error::{AuditError, Fault, Flaw};
 use super::event::{Event, Header, Signatures};
 use super::ledger::Ledger;
 use super::line::{Link, body, seal};
+use super::log::Head;
 use super::options::Options;
 use super::scan::{End, FORMAT, Scan, name};
 use crate::failpoint::failpoint;
@@ -49,6 +50,8 @@ pub struct Writer {
     file: Box<dyn File>,
     /// The first record of the present segment.
     first: u64,
+    /// When it began.
+    begun: Timestamp,
     /// The last durable record.
     link: Link,
     /// Bytes up to its end.
@@ -72,6 +75,7 @@ impl Writer {
             disk,
             file: made.file,
             first: 1,
+            begun: now,
             link: made.link,
             length: made.length,
             ready: made.length,
@@ -90,13 +94,14 @@ impl Writer {
         ledger: Ledger,
         options: Options,
     ) -> Option<Self> {
-        let (first, header, link) = (scan.first(), scan.header()?, scan.link()?);
+        let (first, begun, header, link) = (scan.first(), scan.begun()?, scan.header()?, scan.link()?);
         let is_rotation_due = header.signatures != options.signatures;
         let length = scan.length();
         Some(Self {
             disk,
             file,
             first,
+            begun,
             link,
             length,
             ready: length,
@@ -112,6 +117,11 @@ impl Writer {
         self.link.seq
     }
 
+    /// The last durable record.
+    pub fn head(&self) -> Head {
+        Head { seq: self.link.seq, hash: self.link.hash }
+    }
+
     pub fn is_impaired(&self) -> bool {
         self.health != Health::Good
     }
@@ -123,7 +133,8 @@ impl Writer {
     /// one left.
     pub fn write(&mut self, drafts: &[Draft], now: Timestamp) -> Result<u64, AuditError> {
         self.heal()?;
-        if self.is_rotation_due || self.length >= self.options.segment_bytes {
+        let is_old = self.options.segment_age.is_some_and(|age| now.since(self.begun) >= age);
+        if self.is_rotation_due || is_old || self.length >= self.options.segment_bytes {
             self.rotate(now)?;
         }
         let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| draft.body.len() + 160).sum());
@@ -155,7 +166,7 @@ impl Writer {
         self.is_rotation_due = true;
         self.trim()?;
         let made = make_segment(&*self.disk, &self.ledger, self.options.signatures, self.link, now)?;
-        (self.file, self.first, self.link) = (made.file, made.link.seq, made.link);
+        (self.file, self.first, self.link, self.begun) = (made.file, made.link.seq, made.link, now);
         (self.length, self.ready) = (made.length, made.length);
         self.is_rotation_due = false;
         Ok(())

@@ -1,6 +1,7 @@
 //! The arguments, and with them every word of `--help`, of the man page and of the shell completions.
 
 mod access;
+mod audit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::ids::{BackendId, IssuerId, Kid, RingName};
 use crate::lifecycle::time::Span;
 
 pub use access::{Access, Explain};
+pub use audit::{Audit, AuditVerify};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -310,32 +312,6 @@ pub struct Strays {
     /// Which daemon.
     #[command(flatten)]
     pub daemon: Daemon,
-}
-
-/// The audit log.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Audit {
-    /// Check every byte of a log, without the daemon
-    ///
-    /// Keep the last number and hash that it prints somewhere else: by them a later check shows whether whole records
-    /// were cut off the end.
-    Verify {
-        /// The directory of its segments, DATA/audit unless the configuration says otherwise
-        directory: PathBuf,
-        /// Allow that the oldest segments were moved to an archive
-        #[arg(long)]
-        rest: bool,
-    },
-    /// Print the newest records
-    Tail {
-        /// How many, up to 1000
-        #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20)]
-        #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
-        lines: u16,
-        /// Which daemon.
-        #[command(flatten)]
-        daemon: Daemon,
-    },
 }
 
 /// A restored store.

@@ -89,7 +89,7 @@ impl Failure {
             Self::App(AppError::UnknownIssuer(_) | AppError::UnknownBackend(_)) => Exit::NotFound,
             Self::App(AppError::Audit { source: audit::AuditError::Damaged(_), .. }) => Exit::Damaged,
             Self::Audit { source: audit::Fault::Missing(_) | audit::Fault::Unreadable { .. }, .. } => Exit::NotFound,
-            Self::Audit { source: audit::Fault::Record { .. }, .. } => Exit::Damaged,
+            Self::Audit { .. } => Exit::Damaged,
             Self::App(_)
             | Self::Backend { .. }
             | Self::Input { .. }
@@ -120,9 +120,33 @@ impl Failure {
         let advice = match self {
             Self::Client(error) => error.advice(),
             Self::App(error) => error.advice(),
+            Self::Audit { source, .. } => remedy(source),
             _ => None,
         };
         advice.map(|advice| format!("\n{} {advice}", paint(COMING, "hint:"))).unwrap_or_default()
+    }
+}
+
+/// What to do about a log that did not verify.
+fn remedy(fault: &audit::Fault) -> Option<&'static str> {
+    match fault {
+        audit::Fault::Checkpoint { .. } => {
+            Some("is it of this installation, whole, and of a key among those given? If so, the log is not that log")
+        }
+        audit::Fault::Record { flaw: audit::Flaw::Checkpoint(error), .. }
+            if matches!(**error, audit::CheckpointError::UnknownKey(_)) =>
+        {
+            Some("give every key that has ever signed checkpoints here: --key FILE, more than once if need be")
+        }
+        audit::Fault::Record { flaw: audit::Flaw::Format { .. } | audit::Flaw::Archived { .. }, .. }
+        | audit::Fault::Missing(_)
+        | audit::Fault::Unreadable { .. } => None,
+        audit::Fault::Record { .. }
+        | audit::Fault::CutOff { .. }
+        | audit::Fault::Keys(_)
+        | audit::Fault::NoCheckpoint(_) => Some(
+            "keep the log as it is for the inquiry, and compare it with a copy; what stands before that place is sound",
+        ),
     }
 }
 

@@ -84,6 +84,13 @@ table!(AuditTable, "a table [audit]" {
     dir: Field<AbsolutePath>,
     signatures: Field<AuditSignatures>,
     segment_size: Field<ByteSize>,
+    segment_age: Field<Span>,
+    checkpoints: Section<CheckpointsTable>,
+});
+table!(CheckpointsTable, "a table [audit.checkpoints]" {
+    backend: Field<BackendId>,
+    algorithm: Field<Algorithm>,
+    every: Field<Span>,
 });
 table!(RuntimeTable, "a table [runtime] with the key workers" {
     workers: Field<Count>,

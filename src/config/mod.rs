@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+mod audit;
 mod check;
 mod document;
 mod fault;

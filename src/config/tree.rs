@@ -8,8 +8,9 @@ mod trust;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub use super::audit::{Audit, AuditSignatures, Checkpoints};
 use super::fault::Fault;
 use super::secret::Secret;
 use super::token::Pkcs11;
@@ -63,37 +64,6 @@ pub enum StoreKind {
     /// A file in the data directory; for one daemon.
     #[default]
     Embedded,
-}
-
-/// The audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
-    /// The directory of its segments.
-    pub dir: PathBuf,
-    /// What is recorded of signatures, and when.
-    pub signatures: AuditSignatures,
-    /// A segment is closed when it has so many bytes.
-    pub segment_size: u64,
-}
-
-impl Audit {
-    /// The defaults for a daemon whose data directory is `data_dir`.
-    #[must_use]
-    pub fn in_data_dir(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("audit"), signatures: AuditSignatures::default(), segment_size: SEGMENT_SIZE }
-    }
-}
-
-/// What is recorded of signatures, and when. Changes of keys are always recorded before they happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AuditSignatures {
-    /// No signature leaves before its record is on the disk.
-    #[default]
-    Durable,
-    /// Recorded, but a power cut may lose the records of the last moments.
-    Async,
-    /// Not recorded.
-    Off,
 }
 
 /// How the daemon logs.
@@ -258,8 +228,6 @@ pub enum SelfVerify {
     Load,
 }
 
-/// 16 MiB.
-pub const SEGMENT_SIZE: u64 = 16 * 1_024 * 1_024;
 /// The `typ` of RFC 7519, section 5.1.
 pub const TYP: &str = "JWT";
 /// An issuer's set may never be longer than this, in bytes: common fetchers stop reading at 50 KiB.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{Cause, EffectError, Rotator};
 use crate::backend::{BackendError, Found};
-use crate::ids::{BackendId, Handle, IssuerId, Label};
+use crate::ids::{BackendId, Handle, IssuerId, Label, RESERVED_ISSUER};
 use crate::lifecycle::adopt::private_halves;
 use crate::lifecycle::issuer::Issuer;
 use crate::store::StoreError;
@@ -114,6 +114,10 @@ impl Rotator {
 
     /// Why the key of that label in that backend has no version; nothing if it has one.
     async fn why_stray(&self, backend: &BackendId, label: &Label) -> Result<Option<Why>, StoreError> {
+        if label.issuer.as_str() == RESERVED_ISSUER {
+            // A key of the daemon's own has no version, and is needed all the same.
+            return Ok(None);
+        }
         Ok(match self.issuer(&label.issuer).await? {
             None => Some(Why::NoIssuer),
             Some(issuer) => why_stray(&issuer, backend, label),

@@ -4,6 +4,7 @@
 //! through the rotator, and by it into the audit log with caller, request and reason.
 
 mod audit;
+mod checkpoint;
 mod command;
 mod compromise;
 mod context;
@@ -39,6 +40,7 @@ use super::http::BodyLimits;
 use super::problem::{Code, Refusal};
 use crate::access::caller::Caller;
 use crate::access::grant::Operation;
+use crate::checkpoint::Checkpointer;
 use crate::ids::{InstallationId, IssuerId, RingName};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::verifiers::Profile;
@@ -50,6 +52,7 @@ use crate::telemetry::Metrics;
 pub(super) mod paths {
     //! The endpoints, for the OpenAPI document.
     pub use super::audit::*;
+    pub use super::checkpoint::*;
     pub use super::command::*;
     pub use super::compromise::*;
     pub use super::import::*;
@@ -79,6 +82,8 @@ pub struct Parts {
     pub verifiers: HashMap<IssuerId, Vec<Profile>>,
     /// Where the audit log is.
     pub audit_dir: PathBuf,
+    /// Makes checkpoints of it, if the configuration wants any.
+    pub checkpointer: Option<Arc<Checkpointer>>,
     /// How large requests may be, and how long they may take.
     pub settings: Settings,
 }
@@ -136,6 +141,7 @@ impl Admin {
             .route("/v1/strays", get(strays::strays))
             .route("/v1/strays/destroy", post(strays::destroy_stray))
             .route("/v1/audit", get(audit::audit))
+            .route("/v1/audit/checkpoint", get(checkpoint::newest_checkpoint).post(checkpoint::make_checkpoint))
             .route("/v1/whoami", get(whoami::whoami))
             .route("/openapi.json", get(context::openapi))
             .fallback(context::nothing)

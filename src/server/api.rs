@@ -5,6 +5,7 @@
 //! known (yet) are left out.
 
 mod admin;
+mod checkpoint;
 mod key;
 mod plan;
 mod problem;
@@ -26,6 +27,7 @@ pub use admin::{
     ImportRequest, Issuer, IssuerReadiness, Issuers, NextKey, Published, Readiness, Ring, RotateReport, RotateRequest,
     SignerKey, Status, Verifier, WhoAmI, WithdrawReport,
 };
+pub use checkpoint::{Checkpoint, CheckpointRequest};
 pub use key::{Key, KeyState, Keys, PrivateHalf};
 pub use plan::{Action, ActionKind, Due, Foreseen, NextVersion, Plan, Plans, Reason, StillHeld, WaitFor, Waiting};
 pub use problem::Problem;

@@ -39,6 +39,8 @@ struct Signing;
         admin_paths::strays,
         admin_paths::destroy_stray,
         admin_paths::audit,
+        admin_paths::newest_checkpoint,
+        admin_paths::make_checkpoint,
         admin_paths::whoami,
     )
 )]

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub rotator: RotatorMetrics,
     /// Of the store.
     pub store: StoreMetrics,
+    /// Of the checkpoints of the audit log.
+    pub checkpoints: CheckpointMetrics,
     /// 1 while the daemon is ready for requests, else 0.
     pub ready: Gauge,
     /// Which refusals are told in the log.
@@ -58,6 +60,18 @@ impl Metrics {
                 ),
             },
             store: StoreMetrics { commits: added(r, "jwksd_store_commits", "Commits to the store, by outcome") },
+            checkpoints: CheckpointMetrics {
+                vouched: timed(
+                    r,
+                    "jwksd_audit_checkpoint_timestamp",
+                    "When a checkpoint last vouched for the whole audit log, in seconds since 1970; 0 if none did",
+                ),
+                failures: added(
+                    r,
+                    "jwksd_audit_checkpoint_failures",
+                    "Checkpoints of the audit log that could not be made; each is tried again",
+                ),
+            },
             ready: added(r, "jwksd_ready", "1 while the daemon is ready for requests, else 0"),
             told: Gate::default(),
             refused: added(
@@ -137,6 +151,15 @@ impl RotatorMetrics {
     }
 }
 
+/// What is known of checkpoints of the audit log. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct CheckpointMetrics {
+    /// When a checkpoint last vouched for the whole log, in seconds since 1970.
+    pub vouched: Gauge,
+    /// Those that could not be made.
+    pub failures: Counter,
+}
+
 /// What the store counts.
 #[derive(Debug, Default)]
 pub struct StoreMetrics {
@@ -200,6 +223,8 @@ mod tests {
         metrics.store.commit(true).inc();
         metrics.refused("denied");
         metrics.ready.set(1);
+        metrics.checkpoints.vouched.set(1_800_000_000);
+        metrics.checkpoints.failures.inc();
         let page = metrics.encode().unwrap();
         for line in [
             "jwksd_sign_requests_total{issuer=\"main\",ring=\"es256\",outcome=\"ok\"} 1",
@@ -217,6 +242,8 @@ mod tests {
             "jwksd_store_commits_total{outcome=\"ok\"} 1",
             "jwksd_calls_refused_total{code=\"denied\"} 1",
             "jwksd_ready 1",
+            "jwksd_audit_checkpoint_timestamp_seconds 1800000000",
+            "jwksd_audit_checkpoint_failures_total 1",
             concat!("jwksd_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert!(page.lines().any(|got| got == line), "{line} in\n{page}");

@@ -12,9 +12,9 @@ use jwksd::access::grant::{Operation, Pattern};
 use jwksd::access::rules::Rules;
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, ClientAuth, Config, ConfigErrors, Isolation,
-    Issuer, JwksSource, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients, TokenChoice,
-    TrustedIssuer,
+    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Checkpoints, ClientAuth, Config, ConfigErrors,
+    Isolation, Issuer, JwksSource, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients,
+    TokenChoice, TrustedIssuer,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -255,6 +255,24 @@ fn everything_that_can_be_said_of_a_token_is_kept() {
     let text = GOOD.replacen("kind = \"software\"", &slot, 1).replacen(SEALING, "", 1);
     let BackendKind::Pkcs11(token) = &parse(&text).backends["soft"].kind else { panic!("no token") };
     assert_eq!((&token.token, token.isolation), (&TokenChoice::Slot(7), Isolation::None));
+}
+
+#[test]
+fn checkpoints_are_kept_with_their_defaults() {
+    let checkpoints = |keys: &str| {
+        let spare = "[backends.spare]\nkind = \"software\"\npassphrase = { env = \"P\" }\n";
+        let text =
+            format!("[audit]\nsegment_age = \"2h\"\ncheckpoints = {{ backend = \"spare\"{keys} }}\n{spare}[listen]");
+        let config = parse(&GOOD.replacen("[listen]", &text, 1));
+        assert_eq!((config.audit.segment_age, config.warnings), (Span::from_hours(2), Vec::new()));
+        config.audit.checkpoints.unwrap()
+    };
+    let key = |algorithm| KeySpec::new(algorithm, None).unwrap();
+    let plain =
+        Checkpoints { backend: "spare".parse().unwrap(), key: key(Algorithm::Es256), every: Span::from_hours(1) };
+    assert_eq!(checkpoints(""), plain);
+    let said = Checkpoints { key: key(Algorithm::Ps256), every: Span::from_mins(5), ..plain };
+    assert_eq!(checkpoints(", algorithm = \"PS256\", every = \"5m\""), said);
 }
 
 #[test]

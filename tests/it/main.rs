@@ -9,6 +9,7 @@
 )]
 
 mod backends;
+mod checkpoints;
 mod cli;
 mod config;
 mod http;

@@ -1,6 +1,7 @@
 //! The real daemon in processes of its own: killed, starved, frozen, tampered with, and watched all the while.
 
 mod burst;
+mod checkpoints;
 mod contract;
 #[cfg(feature = "failpoints")]
 mod crash;

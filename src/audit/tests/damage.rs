@@ -125,7 +125,7 @@ fn a_missing_segment_is_found_and_an_archived_beginning_can_be_told() {
 
     fs::remove_file(file(1)).unwrap();
     assert_eq!(flaw(directory.path()), Some((1, Flaw::Sequence { expected: 1, found: 3 })));
-    let report = verify::verify_rest(directory.path()).unwrap();
+    let report = verify::verify_against(directory.path(), &anywhere()).unwrap();
     assert_eq!((report.first, report.last), (3, 8));
     assert_eq!(report.ledger.anchors[&issuer()].revision, Revision::new(3));
 }

@@ -4,6 +4,7 @@ mod appending;
 mod crashes;
 mod damage;
 mod fake_disk;
+mod tampering;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +77,10 @@ fn signed(jti: &str) -> Event {
         request_id: Some("0192f3".to_owned()),
         outcome: Outcome::Done,
     }
+}
+
+fn anywhere() -> verify::Against {
+    verify::Against { start: verify::Start::Anywhere, ..verify::Against::default() }
 }
 
 fn open(directory: &Path) -> Audit {

@@ -241,9 +241,14 @@ fn secret(table: Spanned<SecretTable>, faults: &mut Faults<'_>) -> Option<Secret
 }
 
 /// A backend that no ring uses is most often a ring that uses the wrong one.
-pub(super) fn warn_of_unused(backends: &Backends, issuers: &Issuers, faults: &mut Faults<'_>) {
+pub(super) fn warn_of_unused(
+    backends: &Backends,
+    issuers: &Issuers,
+    of_checkpoints: Option<&BackendId>,
+    faults: &mut Faults<'_>,
+) {
     for (id, found) in backends {
-        if !issuers.values().any(|issuer| issuer.backends.contains(id)) {
+        if of_checkpoints != Some(id) && !issuers.values().any(|issuer| issuer.backends.contains(id)) {
             faults.warn(&found.place, format!("backend {id} is used by no ring"));
         }
     }

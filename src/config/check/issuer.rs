@@ -16,7 +16,7 @@ use crate::config::one_or_many::{OwnVerifier, Verifier};
 use crate::config::tree::{Issuer, Ring, SetLimits};
 use crate::config::url::IssuerUrl;
 use crate::config::value::{Section, plain};
-use crate::ids::{BackendId, IssuerId, RingName};
+use crate::ids::{BackendId, IssuerId, RESERVED_ISSUER, RingName};
 use crate::jose::alg::Algorithm;
 use crate::lifecycle::policy;
 use crate::lifecycle::verifiers::{self, Profile};
@@ -48,6 +48,11 @@ pub(super) fn issuers(tables: Named<IssuerTable>, backends: &Backends, faults: &
                 faults.at(&url.span(), format!("{}; give each issuer its own path", same_path(path, other)));
             }
             paths.entry(path.to_owned()).or_insert_with(|| name.clone());
+        }
+        if name.as_str() == RESERVED_ISSUER {
+            let problem = "this name is jwksd's own: its keys that belong to no issuer are labelled so in a backend; \
+                           choose another";
+            faults.at(&place, problem);
         }
         let issuer = issuer(table, &place, backends, faults);
         found.insert(name, issuer);

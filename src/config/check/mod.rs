@@ -11,12 +11,13 @@ use toml::Spanned;
 use self::faults::Faults;
 use super::document::{Document, Misfit, Place};
 use super::fault::Fault;
-use super::file::{AuditTable, File, LimitsTable, LogTable, Named};
+use super::file::{File, LimitsTable, LogTable, Named};
 use super::scalar::Count;
 use super::tree::{Audit, Config, Limits, Log, Share};
 use super::value::{Field, Section, plain};
 use crate::ids::NameError;
 
+mod audit;
 mod backend;
 mod faults;
 mod grant;
@@ -84,12 +85,13 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
     let trusted_issuers = trust::trusted_issuers(trusted_issuers, faults);
     let known = grant::Known { issuers: &issuers, trusted: &trusted_issuers, listen: listen.as_ref() };
     let grants = grant::grants(grants, known, faults);
-    backend::warn_of_unused(&backends, &issuers, faults);
+    let audit = audit::audit(audit, &backends, faults);
+    backend::warn_of_unused(&backends, &issuers, audit.as_ref().and_then(audit::Found::backend), faults);
     let data_dir = data_dir?.0;
     Some(Config {
         installation: plain(installation)?,
         allow_software_keys: software == backend::Software::Allowed,
-        audit: build_audit(audit, Audit::in_data_dir(&data_dir)),
+        audit: audit?.over(Audit::in_data_dir(&data_dir)),
         data_dir,
         store: store.and_then(|store| plain(store.into_inner().kind)).unwrap_or_default(),
         workers: runtime.and_then(|runtime| plain(runtime.into_inner().workers)).and_then(|n| NonZeroUsize::new(n.0)),
@@ -102,15 +104,6 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
         grants: grants.into_iter().collect::<Option<_>>()?,
         warnings: Vec::new(),
     })
-}
-
-fn build_audit(table: Section<AuditTable>, default: Audit) -> Audit {
-    let AuditTable { dir, signatures, segment_size } = table.map(Spanned::into_inner).unwrap_or_default();
-    Audit {
-        dir: plain(dir).map_or(default.dir, |dir| dir.0),
-        signatures: plain(signatures).unwrap_or(default.signatures),
-        segment_size: plain(segment_size).map_or(default.segment_size, |size| size.0),
-    }
 }
 
 fn build_limits(table: Section<LimitsTable>) -> Limits {

@@ -118,7 +118,7 @@ fn key_spec(algorithm: Algorithm, bits: Field<RsaBits>, faults: &mut Faults<'_>)
 }
 
 /// The backend that a key names, if there is one of that name.
-fn reference(field: &Field<BackendId>, backends: &Backends, faults: &mut Faults<'_>) -> Option<BackendId> {
+pub(super) fn reference(field: &Field<BackendId>, backends: &Backends, faults: &mut Faults<'_>) -> Option<BackendId> {
     let field = field.as_ref()?;
     let id = &field.get_ref().0;
     if backends.contains_key(id) {

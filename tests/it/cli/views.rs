@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use jwksd::app::{Announcement, InitReport, TestReport};
-use jwksd::audit::verify::Report;
+use jwksd::audit::verify::{Report, Trust, Vouched};
 use jwksd::audit::{Anchor, Digest, Ledger, Tail};
 use jwksd::backend::Probe;
 use jwksd::cli::keys::Scope;
@@ -14,7 +14,7 @@ use jwksd::cli::{
     audit, backend, banner, check_config, compromise, daemon, import, keys, plan, rotate, status, strays,
 };
 use jwksd::config::Config;
-use jwksd::ids::{BackendId, CommitId, IssuerId, Revision, RingName};
+use jwksd::ids::{BackendId, CommitId, IssuerId, Kid, Revision, RingName};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::lifecycle::policy::{Rotation, Terms};
 use jwksd::lifecycle::time::{Span, Timestamp};
@@ -136,9 +136,21 @@ fn reports_read_well() {
         is_stopped: true,
         tail: Tail::Clean,
         ledger: Ledger { anchors: [(main.clone(), anchor)].into(), intents: Vec::new() },
+        checkpoints: 0,
+        vouched: None,
+        trust: Trust::Beside,
     };
     let directory = Path::new("/var/lib/jwksd/audit");
     book.page("audit verify", &audit::render_report(directory, &report));
+    report.checkpoints = 12;
+    report.vouched = Some(Vouched {
+        installation: "prod-eu".parse().unwrap(),
+        seq: 4_700,
+        at: now(),
+        kid: Kid::new("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs").unwrap(),
+    });
+    book.page("audit verify: checkpoints", &audit::render_report(directory, &report));
+    report.trust = Trust::Pinned;
     report.first = 1_000;
     report.segments = 3;
     report.is_stopped = false;

@@ -1,6 +1,8 @@
 //! What operators and balancers see.
 
 use jwksd::access::grant::Operation;
+use jwksd::audit::CheckpointKeys;
+use jwksd::jose::jwk::Jwk;
 use jwksd::lifecycle::time::Span;
 use std::sync::Arc;
 
@@ -222,6 +224,9 @@ async fn operators_see_and_do_what_they_are_granted() {
         ("reader", "GET", "/v1/issuers/Not%20A%20Name", 400),
         ("reader", "GET", "/v1/issuers/NotAName", 403),
         ("reader", "GET", "/v1/audit", 403),
+        ("reader", "GET", "/v1/audit/checkpoint", 403),
+        ("reader", "POST", "/v1/audit/checkpoint", 403),
+        ("root", "POST", "/v1/audit/checkpoint", 404),
         ("reader", "POST", "/v1/issuers/main/rings/es256/rotate", 403),
         ("reader", "POST", "/v1/issuers/main/rings/NONE/rotate", 403),
         ("signer", "GET", "/v1/status", 403),
@@ -242,6 +247,28 @@ async fn operators_see_and_do_what_they_are_granted() {
     let issuers = client.ask("GET", "/v1/issuers", &[("authorization", "Bearer reader")], None).await.json();
     assert_eq!(issuers["issuers"].as_array().unwrap().len(), 1);
     assert_eq!(client.ask("GET", "/v1/whoami", &[("authorization", "Basic x")], None).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_made_when_somebody_asks_for_it() {
+    let world = World::with(Setup { checkpoints: true, ..Setup::default() }).await;
+    assert_eq!(ask(world.admin, "GET", "/v1/audit/checkpoint", None).await.status, 404);
+    world.backend.fail_next(Call::Sign, Fault::WrongSignature);
+    let failed = post(&world, "/v1/audit/checkpoint", &json!({})).await;
+    assert_eq!((failed.status, failed.json()["code"].clone()), (503, json!("checkpoint_failed")));
+
+    let before = get(&world, "/v1/audit?limit=1").await["records"][0].clone();
+    let made = ask(world.admin, "POST", "/v1/audit/checkpoint", None).await.json();
+    assert_eq!((&made["record"], &made["hash"]), (&before["seq"], &before["hash"]));
+    assert_eq!(get(&world, "/v1/audit/checkpoint").await, made);
+    let key = Jwk::parse(&made["key"].to_string()).unwrap();
+    let (checkpoint, _) = CheckpointKeys::new(&[key]).verify(made["jws"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (checkpoint.seq, checkpoint.hash.to_string()),
+        (made["record"].as_u64().unwrap(), before["hash"].as_str().unwrap().to_owned())
+    );
+    assert_eq!(get(&world, "/v1/audit?limit=1").await["records"][0]["record"]["jws"], made["jws"]);
+    assert_eq!(post(&world, "/v1/audit/checkpoint", &json!({"x": 1})).await.status, 400);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ use jwksd::trust::{TokenMetrics, TrustedIssuer, TrustedIssuers};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::checkpoints;
 use crate::support::fake_backend::{Call, FakeBackend};
 use crate::support::memory_store::MemoryStore;
 
@@ -60,6 +61,8 @@ pub struct Setup {
     pub sign: sign::Settings,
     pub grants: Vec<Grant>,
     pub tls: Option<Arc<Endpoint>>,
+    /// Whether checkpoints of the audit log can be made.
+    pub checkpoints: bool,
     pub trusted: Vec<TrustedIssuer>,
 }
 
@@ -70,6 +73,7 @@ impl Default for Setup {
             sign: sign::Settings::default(),
             grants: vec![everything()],
             tls: None,
+            checkpoints: false,
             trusted: Vec::new(),
         }
     }
@@ -143,6 +147,7 @@ impl World {
         let wall: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let audit_dir = directory.path().join("audit");
         let (audit, _) = Audit::open(&audit_dir, Options::default(), Arc::clone(&wall)).unwrap();
+        let checkpoint_log = audit.clone();
         let store = Arc::new(MemoryStore::new(Arc::clone(&wall)));
         let backend = Arc::new(FakeBackend::new("test"));
         let backends: HashMap<BackendId, Arc<dyn Backend>> =
@@ -188,6 +193,8 @@ impl World {
         let jwks = Jwks::new(&places, Arc::clone(&wall), &metrics);
         let signing = Signing::new(signer, &places, access.clone(), wall, Arc::clone(&metrics), setup.sign);
         let profiles = ["envoy", "go-oidc-v3"].map(|name| verifiers::find(name).unwrap()).to_vec();
+        let maker = || checkpoints::maker(&checkpoint_log, &audit_dir, &backend, Span::from_hours(1), &metrics);
+        let checkpointer = setup.checkpoints.then(maker);
         let admin = Admin::new(admin::Parts {
             installation: "test".parse().unwrap(),
             started_at: Timestamp::from_second(START),
@@ -197,6 +204,7 @@ impl World {
             metrics,
             verifiers: HashMap::from([(main, profiles)]),
             audit_dir,
+            checkpointer,
             settings: admin::Settings::default(),
         });
         let monitor = Monitor::new(Arc::clone(&health));

@@ -12,7 +12,7 @@ use crate::support::daemon::{Installation, Layout};
 use crate::support::http::{Address, Answer};
 
 /// One issuer whose first key signs at once and stays for hours: nothing happens unless it is asked for.
-fn calm() -> String {
+pub fn calm() -> String {
     issuer("6h", "6h")
 }
 
@@ -42,7 +42,7 @@ fn installed() -> Installation {
 
 const JWT: &str = "/v1/issuers/main/rings/es256/jwt";
 
-fn sign(signing: &Address) -> Answer {
+pub fn sign(signing: &Address) -> Answer {
     sign_as(signing, "main")
 }
 
