@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use super::figures::percentile;
 use super::machine;
 
-trait Stream: Read + Write {}
+trait Stream: Read + Write + Send {}
 
-impl<S: Read + Write> Stream for S {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// One connection.
 pub struct Connection {

@@ -29,28 +29,37 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes a configuration into `directory`. `audit` is `durable`, `async` or `off`; `issuers` are TOML tables.
+    /// Writes a configuration into `directory`. `audit` is `durable`, `async` or `off`; `issuers` are TOML tables
+    /// whose rings use the backend `soft`.
     pub fn new(directory: &Path, audit: &str, issuers: &str) -> Self {
-        let directory = directory.to_owned();
-        fs::create_dir_all(&directory).expect("a writable directory");
-        let (public, metrics) = (free_address(), free_address());
-        let (signing, admin) = (directory.join("sign.sock"), directory.join("admin.sock"));
+        fs::create_dir_all(directory).expect("a writable directory");
         let key = directory.join("sealing.key");
         let mut file = fs::OpenOptions::new();
         let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&key).expect("a writable file");
         file.write_all(&[b'5'; 64]).expect("a writable file");
+        let backend = format!(
+            "[backends.soft]\nkind = \"software\"\nsign_deadline = \"1s\"\nsealing_key = {{ file = \"{}\" }}\n",
+            key.display()
+        );
+        Self::over(directory, audit, &backend, issuers)
+    }
+
+    /// The same over other backends, given as TOML tables.
+    pub fn over(directory: &Path, audit: &str, backends: &str, issuers: &str) -> Self {
+        let directory = directory.to_owned();
+        fs::create_dir_all(&directory).expect("a writable directory");
+        let (public, metrics) = (free_address(), free_address());
+        let (signing, admin) = (directory.join("sign.sock"), directory.join("admin.sock"));
         let text = format!(
             "installation = \"bench\"\nallow_software_keys = true\n\
              [data]\ndir = \"{data}\"\n[audit]\nsignatures = \"{audit}\"\n[runtime]\nworkers = 1\n\
              [listen.public]\naddress = \"{public}\"\n[listen.signing]\naddress = \"unix:{signing}\"\n\
              [listen.admin]\naddress = \"unix:{admin}\"\n[listen.metrics]\naddress = \"{metrics}\"\n\
-             [log]\nlevel = \"error\"\nformat = \"text\"\n\
-             [backends.soft]\nkind = \"software\"\nsign_deadline = \"1s\"\nsealing_key = {{ file = \"{key}\" }}\n\
+             [log]\nlevel = \"error\"\nformat = \"text\"\n{backends}\
              [[grants]]\ncaller = {{ uid = {uid} }}\nallow = [\"sign\"]\n{issuers}",
             data = directory.join("data").display(),
             signing = signing.display(),
             admin = admin.display(),
-            key = key.display(),
             uid = getuid().as_raw(),
         );
         let config = directory.join("jwksd.toml");

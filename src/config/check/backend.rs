@@ -84,9 +84,21 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         }
     };
     let default = Backend::new(kind);
+    let sign_deadline = faults.nonzero(sign_deadline, default.sign_deadline);
+    if let BackendKind::Pkcs11(token) = &default.kind
+        && token.isolation == Isolation::Process
+        && token.hang_limit >= sign_deadline
+    {
+        let problem = format!(
+            "a call that hangs is noticed after hang_limit {}, when whoever waits for it has given up after \
+             sign_deadline {sign_deadline}; set hang_limit to less than half of that, so that another worker helps",
+            token.hang_limit
+        );
+        faults.warn(place, problem);
+    }
     Some(Backend {
         kind: default.kind,
-        sign_deadline: faults.nonzero(sign_deadline, default.sign_deadline),
+        sign_deadline,
         max_in_flight: plain(max_in_flight).map_or(default.max_in_flight, |count| count.0),
     })
 }

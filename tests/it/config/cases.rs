@@ -233,6 +233,7 @@ pub const DOUBTFUL: &[(&str, &[Edit])] = &[
     ("more keys than verifiers like", &[(RING, "backend = \"soft\"\nactive_period = \"2d\"\nretention = \"10d\"\n")]),
     ("more bytes than verifiers like", &[("\"ES256\"", "\"RS256\"\nrsa_bits = 4096"), (URL, "url = \"https://id.example.com\"\nmax_bytes = \"2KiB\"")]),
     ("backend without a ring", &[("[issuers.main]", "[backends.spare]\nkind = \"software\"\npassphrase = { env = \"P\" }\n[issuers.main]")]),
+    ("a hang noticed too late", &[("kind = \"software\"", TOKEN), (SEALING, "sign_deadline = \"1s\"\nhang_limit = \"1s\"")]),
     ("discovery without RS256", &[(URL, "url = \"https://id.example.com\"\nopenid_configuration = true")]),
     ("user ids without a socket", &[(SIGNING, "{ address = \"127.0.0.1:8081\" }"), ("{ address = \"unix:/run/jwksd/admin.sock\" }", "{ address = \"127.0.0.1:8082\" }")]),
     ("nobody may sign", &[("[\"sign\"]", "[\"read\"]")]),

@@ -236,10 +236,6 @@ impl Link {
     pub(super) fn kill(self) {
         self.process.kill();
     }
-
-    pub(super) fn process_id(&self) -> u32 {
-        self.process.id()
-    }
 }
 
 fn hung(age: Duration) -> Loss {

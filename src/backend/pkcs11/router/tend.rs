@@ -24,7 +24,7 @@ pub(super) async fn tend(shared: Arc<Shared>, seat: usize) {
                 let ready = Instant::now();
                 last = None;
                 let elapsed_ms = ready.duration_since(begun).as_millis();
-                info!(backend = %shared.id, elapsed_ms, "worker process {} ready", link.process_id());
+                info!(backend = %shared.id, elapsed_ms, "worker process started");
                 let woken = {
                     let mut state = shared.state();
                     let woken = state.pool.ready(seat, ready);

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use zeroize::Zeroizing;
 
 pub use self::opening::{Opening, Role};
@@ -53,6 +53,8 @@ pub fn run() -> ExitCode {
 }
 
 fn begin() -> io::Result<(Arc<Line>, Opening)> {
+    // Before the PIN comes: a new program is open to debuggers again, whatever the daemon is.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let line = Arc::new(Line::new(stream)?);
     let mut frame = Zeroizing::new(Vec::new());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pkcs11_shim::{Act, Function};
 use rustix::process::Signal;
 
-use super::{Site, signal, workers};
+use super::{Site, gap_max, signal, workers};
 use crate::support::shimmed::HANG_LIMIT;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +22,7 @@ async fn one_of_two_workers_killed_costs_nobody_anything() {
     load.signs(300).await;
     let tally = load.end().await;
     assert_eq!(tally.failures(), 0);
-    assert!(tally.gap < Duration::from_millis(100), "{tally:?}");
+    assert!(tally.gap < gap_max(), "{tally:?}");
     assert_eq!(site.lost("died"), 3);
 }
 
@@ -40,7 +40,7 @@ async fn one_of_two_workers_stopped_costs_nobody_anything() {
     let tally = load.end().await;
     assert_eq!(tally.failures(), 0);
     // The other one goes on; only what the stopped one had in its hands waits for the limit.
-    assert!(tally.gap < Duration::from_millis(100), "{tally:?}");
+    assert!(tally.gap < gap_max(), "{tally:?}");
     assert!(tally.slowest < HANG_LIMIT * 3, "{tally:?}");
     assert_eq!((site.lost("silent"), site.lost_in_all()), (1, 1));
 }
@@ -58,7 +58,7 @@ async fn a_call_that_never_returns_costs_one_worker_and_nobody_a_signature() {
     load.signs(300).await;
     let tally = load.end().await;
     assert_eq!(tally.failures(), 0);
-    assert!(tally.gap < Duration::from_millis(100), "{tally:?}");
+    assert!(tally.gap < gap_max(), "{tally:?}");
     assert_eq!((site.lost("hung"), site.lost_in_all()), (1, 1));
 }
 
@@ -67,9 +67,12 @@ async fn a_crash_of_the_module_costs_nobody_anything() {
     let site = Site::new().await;
     let load = site.load();
     load.signs(300).await;
-    site.shimmed.harm(&[Function::Sign], Act::Crash, 3);
-    load.signs(500).await;
-    site.whole().await;
+    for _ in 0..3 {
+        // One at a time: the threads of one worker may meet two, and it dies once.
+        site.shimmed.harm(&[Function::Sign], Act::Crash, 1);
+        load.signs(200).await;
+        site.whole().await;
+    }
     let tally = load.end().await;
     assert_eq!(tally.failures(), 0);
     assert_eq!(site.lost("died"), 3);
@@ -92,12 +95,15 @@ async fn sessions_closed_behind_our_back_cost_nobody_anything() {
     let site = Site::new().await;
     let load = site.load();
     load.signs(300).await;
-    site.shimmed.harm(&[Function::SignInit], Act::CloseSessions, 3);
-    load.signs(500).await;
-    site.whole().await;
+    for n in 1..=3 {
+        // One at a time: the threads of one worker may meet two, and end it once.
+        site.shimmed.harm(&[Function::SignInit], Act::CloseSessions, 1);
+        load.signs(200).await;
+        site.whole().await;
+        assert!(site.lost("broken") >= n);
+    }
     let tally = load.end().await;
     assert_eq!(tally.failures(), 0);
-    assert!(site.lost("broken") >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,6 +151,13 @@ async fn a_module_that_blocks_for_long_leaves_nobody_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workers_end_with_their_router() {
     let Site { router, shimmed, .. } = Site::new().await;
+    // The worker that made the key ends by itself.
+    for _ in 0..400 {
+        if workers().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(workers().len(), 2);
     // One of them can't see for itself that nobody is there any more.
     signal(*workers().first().unwrap(), Signal::STOP);
