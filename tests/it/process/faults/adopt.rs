@@ -12,7 +12,11 @@ fn a_changed_configuration_is_adopted_though_its_web_root_is_away() {
     let (web, away) = (installation.path("web"), installation.path("away"));
     fs::create_dir(&web).unwrap();
     installation.init();
-    assert!(installation.start().stop().success());
+    let daemon = installation.start();
+    // The signer's set and then the standby's: after that nothing is due.
+    let last = web.join("main/.well-known/jwks/2.json");
+    assert!(until(PATIENCE, || last.exists().then_some(())).is_some(), "{}", daemon.stderr());
+    assert!(daemon.stop().success());
     fs::rename(&web, &away).unwrap();
     let config = fs::read_to_string(installation.config()).unwrap();
     let changed = config.replace("token_lifetime_max = \"5s\"", "token_lifetime_max = \"4s\"");
