@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-
 use crate::audit::{Audit, AuditError, Digest, Event, Opened};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self as tree, Config};
-use crate::ids::{CommitId, IssuerId, Revision};
+use crate::ids::{IssuerId, Revision};
 use crate::lifecycle;
 use crate::lifecycle::adopt::adoptions;
 use crate::lifecycle::issuer::Issuer;
+use crate::rotator::new_commit_id;
 use crate::store::embedded::Embedded;
 use crate::store::{Committed, Store, codec};
 
@@ -82,9 +81,7 @@ fn first_state(id: &IssuerId, tree: &tree::Issuer) -> Result<Issuer, AppError> {
 async fn create(config: &Config, store: &Embedded, audit: &Audit, issuer: &Issuer) -> Result<Committed, AppError> {
     let broken_log = |source: AuditError| AppError::Audit { dir: config.audit.dir.clone(), source };
     let broken_store = |source| AppError::Store { path: config.data_dir.join(STORE), source };
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-    let commit_id = CommitId::new(bytes);
+    let commit_id = new_commit_id();
     let revision = Revision::new(1);
     let hash = Digest(codec::seal(issuer, revision, commit_id, None).map_err(broken_store)?.hash.0);
     let intent = Event::Intent {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-
 use crate::audit::{Audit, AuditError, Digest, Event};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::ids::{CommitId, IssuerId, JwkSetVersion, Revision};
+use crate::ids::{IssuerId, JwkSetVersion, Revision};
+use crate::rotator::new_commit_id;
 use crate::store::embedded::Embedded;
 use crate::store::{Committed, Replaced, Store, StoreError, codec};
 
@@ -71,9 +70,7 @@ async fn go_on(
 ) -> Result<Committed, AppError> {
     let broken = |source| AppError::Store { path: config.data_dir.join(STORE), source };
     let next = restored.issuer.restored(seen, lost).map_err(|fault| broken(StoreError::Damaged(fault)))?;
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-    let (commit_id, revision) = (CommitId::new(bytes), restored.revision.next());
+    let (commit_id, revision) = (new_commit_id(), restored.revision.next());
     let sealed = codec::seal(&next, revision, commit_id, Some(restored.hash)).map_err(broken)?;
     codec::decode(next.id(), &sealed.bytes).map_err(broken)?;
     let intent = Event::Intent {

@@ -144,3 +144,11 @@ pub enum BackendError {
     #[error("backend refused: {0}")]
     Refused(String),
 }
+
+impl BackendError {
+    /// A signature that did not come within its time.
+    #[must_use]
+    pub fn late(handle: &Handle, within: Duration) -> Self {
+        Self::Unavailable(format!("{handle} did not sign within {} ms", within.as_millis()))
+    }
+}

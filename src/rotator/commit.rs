@@ -182,7 +182,8 @@ impl Committer {
 }
 
 /// A random name; a machine without randomness can't make keys either.
-fn new_commit_id() -> CommitId {
+#[must_use]
+pub fn new_commit_id() -> CommitId {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
     CommitId::new(bytes)

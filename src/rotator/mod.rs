@@ -32,7 +32,7 @@ use crate::snapshot::{Place, Places, Snapshot};
 use crate::store::Committed;
 use crate::telemetry::{Metrics, chain};
 
-pub use commit::{Cause, CommitError, Committer};
+pub use commit::{Cause, CommitError, Committer, new_commit_id};
 pub use effect::{EffectError, Effector};
 use gauges::Gauges;
 pub use queue::Wakes;

@@ -65,10 +65,7 @@ impl Backend for InProcess {
         let (handle, spec, input) = (key.handle.clone(), key.spec, input.to_vec());
         Box::pin(async move {
             let signed = self.signing.ask(move |session| session.sign(&handle, spec, &input));
-            timeout(within, signed).await.unwrap_or_else(|_| {
-                let text = format!("{} did not sign within {} ms", key.handle, within.as_millis());
-                Err(BackendError::Unavailable(text))
-            })
+            timeout(within, signed).await.unwrap_or_else(|_| Err(BackendError::late(key.handle, within)))
         })
     }
 

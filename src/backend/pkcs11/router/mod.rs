@@ -134,10 +134,7 @@ impl Backend for Router {
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(async move {
-            let late = || {
-                let text = format!("{} did not sign within {} ms", key.handle, within.as_millis());
-                Err(BackendError::Unavailable(text))
-            };
+            let late = || Err(BackendError::late(key.handle, within));
             if within.is_zero() {
                 return late();
             }
