@@ -18,54 +18,59 @@ pub fn event(record: &Record, members: &Map<String, Value>) -> Value {
         Ending::Failure => (2, "Failure"),
         Ending::Unknown => (0, "Unknown"),
     };
-    let mut event = json!({
-        "category_uid": 6,
-        "category_name": "Application Activity",
-        "class_uid": class,
-        "class_name": if class == API_ACTIVITY { "API Activity" } else { "Application Lifecycle" },
-        "activity_id": activity,
-        "activity_name": activity_name,
-        "type_uid": class * 100 + activity,
-        "severity_id": if name == "rollback_accepted" { 4 } else { 1 },
-        "status_id": status,
-        "status": status_name,
-        "time": record.at.as_second().saturating_mul(1_000),
-        "message": title(name, what),
-        "metadata": {
-            "version": "1.6.0",
-            "product": { "name": "jwksd", "vendor_name": "jwksd", "version": env!("CARGO_PKG_VERSION") },
-            "log_name": "audit",
-            "event_code": name,
-            "uid": record.hash.to_string(),
-            "sequence": record.seq,
-        },
-        "raw_data": record.line,
-    });
-    if class == LIFECYCLE {
-        event["app"] = json!({ "name": "jwksd", "vendor_name": "jwksd", "version": env!("CARGO_PKG_VERSION") });
-        return event;
-    }
+    let product = json!({ "name": "jwksd", "vendor_name": "jwksd", "version": env!("CARGO_PKG_VERSION") });
+    let common = [
+        ("category_uid", 6.into()),
+        ("category_name", "Application Activity".into()),
+        ("class_uid", class.into()),
+        ("class_name", if class == API_ACTIVITY { "API Activity" } else { "Application Lifecycle" }.into()),
+        ("activity_id", activity.into()),
+        ("activity_name", activity_name.into()),
+        ("type_uid", (class * 100 + activity).into()),
+        ("severity_id", if name == "rollback_accepted" { 4 } else { 1 }.into()),
+        ("status_id", status.into()),
+        ("status", status_name.into()),
+        ("time", record.at.as_second().saturating_mul(1_000).into()),
+        ("message", title(name, what).into()),
+        (
+            "metadata",
+            json!({
+                "version": "1.6.0",
+                "product": product,
+                "log_name": "audit",
+                "event_code": name,
+                "uid": record.hash.to_string(),
+                "sequence": record.seq,
+            }),
+        ),
+        ("raw_data", record.line.clone().into()),
+    ];
+    let own = if class == API_ACTIVITY { call(&title(name, what), members) } else { vec![("app", product)] };
+    common.into_iter().chain(own).map(|(attribute, value)| (attribute.to_owned(), value)).collect::<Map<_, _>>().into()
+}
+
+/// What the class API Activity has beyond the others.
+fn call(operation: &str, members: &Map<String, Value>) -> Vec<(&'static str, Value)> {
     let caller = text(members, "caller");
-    event["actor"] = match caller {
+    let actor = match caller {
         Some(caller) => json!({ "user": { "name": caller } }),
         None => json!({ "app_name": "jwksd" }),
     };
-    event["src_endpoint"] = json!({ "name": caller.unwrap_or("jwksd") });
-    event["api"] = json!({ "operation": title(name, what), "service": { "name": "jwksd" } });
-    if let Some(request) = text(members, "request_id") {
-        event["api"]["request"] = json!({ "uid": request });
-    }
-    let details = [("code", "status_code"), ("reason", "status_detail"), ("detail", "status_detail")];
-    for (member, attribute) in details {
-        if let Some(value) = text(members, member) {
-            event[attribute] = json!(value);
+    let api = match text(members, "request_id") {
+        Some(request) => {
+            json!({ "operation": operation, "service": { "name": "jwksd" }, "request": { "uid": request } })
         }
+        None => json!({ "operation": operation, "service": { "name": "jwksd" } }),
+    };
+    let mut all = vec![("actor", actor), ("src_endpoint", json!({ "name": caller.unwrap_or("jwksd") })), ("api", api)];
+    for (member, attribute) in [("code", "status_code"), ("reason", "status_detail"), ("detail", "status_detail")] {
+        all.extend(text(members, member).map(|value| (attribute, value.into())));
     }
     let resources = resources(members);
     if !resources.is_empty() {
-        event["resources"] = resources.into();
+        all.push(("resources", resources.into()));
     }
-    event
+    all
 }
 
 const API_ACTIVITY: i64 = 6_003;
