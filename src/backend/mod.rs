@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "aws", feature = "gcp"))]
 pub mod cloud;
+#[cfg(feature = "gcp")]
+pub mod gcp_kms;
 pub mod guarded;
 pub mod metrics;
 #[cfg(feature = "pkcs11")]
