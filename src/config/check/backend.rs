@@ -1,5 +1,6 @@
 //! The backends, and the secrets that they need; what each kind asks for is in a file of its own.
 
+mod gcp;
 mod pkcs11;
 mod software;
 
@@ -12,11 +13,13 @@ use super::issuer::Issuers;
 use super::{Entry, entries};
 use crate::config::document::Place;
 use crate::config::file::{BackendTable, Named, SecretTable};
+use crate::config::gcp::gcp_has;
 use crate::config::scalar::BackendWord;
 use crate::config::secret::Secret;
 use crate::config::tree::{Backend, BackendKind};
 use crate::config::value::plain;
 use crate::ids::BackendId;
+use crate::jose::alg::KeySpec;
 
 /// The named backends, those with faults included, so that references to them are not called unknown.
 pub(super) type Backends = BTreeMap<BackendId, FoundBackend>;
@@ -60,14 +63,22 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         workers,
         threads,
         hang_limit,
+        key_ring,
+        create_key_ring,
+        protection,
+        deletion_window,
+        endpoint,
+        credentials,
+        sign_rate,
+        write_rate,
         sign_deadline,
         max_in_flight,
     } = table;
     let kind_place = kind.as_ref().map(Spanned::span);
-    let kind = faults.require(place, "kind", kind, "set it to \"pkcs11\" or \"software\"");
+    let kind = faults.require(place, "kind", kind, "set it to \"gcp-kms\", \"pkcs11\" or \"software\"");
     if let Some(kind) = kind {
         // Each key with the kinds that it is for.
-        use BackendWord::{Pkcs11, Software};
+        use BackendWord::{GcpKms, Pkcs11, Software};
         refuse(kind, "sealing_key", &sealing_key, &[Software], faults);
         refuse(kind, "passphrase", &passphrase, &[Software], faults);
         refuse(kind, "module", &module, &[Pkcs11], faults);
@@ -78,6 +89,14 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         refuse(kind, "workers", &workers, &[Pkcs11], faults);
         refuse(kind, "threads", &threads, &[Pkcs11], faults);
         refuse(kind, "hang_limit", &hang_limit, &[Pkcs11], faults);
+        refuse(kind, "key_ring", &key_ring, &[GcpKms], faults);
+        refuse(kind, "create_key_ring", &create_key_ring, &[GcpKms], faults);
+        refuse(kind, "protection", &protection, &[GcpKms], faults);
+        refuse(kind, "deletion_window", &deletion_window, &[GcpKms], faults);
+        refuse(kind, "endpoint", &endpoint, &[GcpKms], faults);
+        refuse(kind, "credentials", &credentials, &[GcpKms], faults);
+        refuse(kind, "sign_rate", &sign_rate, &[GcpKms], faults);
+        refuse(kind, "write_rate", &write_rate, &[GcpKms], faults);
     }
     let kind = match kind? {
         BackendWord::Software => {
@@ -93,6 +112,19 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         BackendWord::Pkcs11 => {
             let token = pkcs11::Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };
             BackendKind::Pkcs11(Box::new(token.check(place, faults)?))
+        }
+        BackendWord::GcpKms => {
+            let key_ring = gcp::KeyRing {
+                key_ring,
+                create_key_ring,
+                protection,
+                deletion_window,
+                endpoint,
+                credentials,
+                sign_rate,
+                write_rate,
+            };
+            BackendKind::GcpKms(Box::new(key_ring.check(place, faults)?))
         }
     };
     let default = Backend::new(kind);
@@ -135,6 +167,18 @@ fn secret(table: Spanned<SecretTable>, faults: &mut Faults<'_>) -> Option<Secret
     let file = plain(file).map(|path| Secret::File(path.0));
     let credential = plain(credential).map(|name| Secret::Credential(name.0));
     file.or(credential).or(plain(env).map(|name| Secret::Env(name.0)))
+}
+
+/// Reports a kind of key that the backend can never have.
+pub(super) fn refuse_lacking(id: &BackendId, key: KeySpec, backends: &Backends, at: &Place, faults: &mut Faults<'_>) {
+    let kind = backends.get(id).and_then(|found| found.backend.as_ref()).map(|backend| &backend.kind);
+    if matches!(kind, Some(BackendKind::GcpKms(_))) && !gcp_has(key) {
+        let problem = format!(
+            "backend {id} is Google Cloud KMS, which has no keys for {key}; it has ES256, ES384, Ed25519 and EdDSA, RS256 \
+             and PS256, and with rsa_bits = 4096 also RS512 and PS512"
+        );
+        faults.at(at, problem);
+    }
 }
 
 /// A backend that no ring uses is most often a ring that uses the wrong one.
