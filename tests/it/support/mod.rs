@@ -1,6 +1,8 @@
 //! What several tests share.
 
 pub mod authority;
+#[cfg(feature = "gcp")]
+pub mod cloud_kms;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;
