@@ -1,5 +1,5 @@
-//! Soft tokens: each test gets one of its own, in a directory of its own. SoftHSM 2.6 can lose a whole token to a
-//! SIGKILL, and no test may suffer from what another did to its token.
+//! Soft tokens: each test gets a copy of a golden one, in a directory of its own. SoftHSM 2.6 can lose a whole token
+//! to a SIGKILL, and no test may suffer from what another did to its token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,25 +21,21 @@ pub struct SoftToken {
 impl SoftToken {
     /// SoftHSM 2, with the token [`LABEL`].
     pub fn softhsm() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let tokens = dir.path().join("tokens");
-        fs::create_dir(&tokens).unwrap();
-        let conf = dir.path().join("softhsm2.conf");
-        let text =
-            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
-        fs::write(&conf, text).unwrap();
-        let env = vec![("SOFTHSM2_CONF".to_owned(), conf.display().to_string())];
-        let args = ["--init-token", "--free", "--label", LABEL, "--so-pin", "12345678", "--pin", PIN];
-        run(Command::new("softhsm2-util").args(args).envs(env.clone()));
+        let dir = copy_of_golden("softhsm", |dir| {
+            let args = ["--init-token", "--free", "--label", LABEL, "--so-pin", SO_PIN, "--pin", PIN];
+            run(Command::new("softhsm2-util").args(args).envs(softhsm_env(dir)));
+        });
+        let env = softhsm_env(dir.path());
         Self { dir, module: library(&["softhsm/libsofthsm2.so"]), module_args: None, label: LABEL.to_owned(), env }
     }
 
     /// The soft token of NSS.
     pub fn nss() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let pin = dir.path().join("pin");
-        fs::write(&pin, PIN).unwrap();
-        run(Command::new("certutil").arg("-N").arg("-d").arg(db(dir.path())).arg("-f").arg(pin));
+        let dir = copy_of_golden("nss", |dir| {
+            let pin = dir.join("pin");
+            fs::write(&pin, PIN).unwrap();
+            run(Command::new("certutil").arg("-N").arg("-d").arg(db(dir)).arg("-f").arg(pin));
+        });
         let args = format!("configdir='{}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=", db(dir.path()));
         Self {
             module: library(&["nss/libsoftokn3.so", "libsoftokn3.so"]),
@@ -95,6 +91,46 @@ pub fn pin() -> Pin {
     Pin::new(PIN.as_bytes(), "test").unwrap()
 }
 
+/// A copy of the files that `make` leaves in a directory. It makes them once for as long as the build is kept.
+pub fn copy_of_golden(name: &str, make: impl FnOnce(&Path)) -> TempDir {
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let golden = builds.join(format!("golden-{name}-{LABEL}-{PIN}"));
+    if !golden.exists() {
+        let fresh = tempfile::tempdir_in(builds).unwrap().keep();
+        make(&fresh);
+        // Whoever else was at it at the same time may have been faster; one is as good as the other.
+        if let Err(error) = fs::rename(&fresh, &golden) {
+            assert!(golden.exists(), "{}: {error}", golden.display());
+            fs::remove_dir_all(&fresh).unwrap();
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy(&golden, dir.path());
+    dir
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&place).unwrap();
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+/// Has SoftHSM keep its tokens below `dir`.
+fn softhsm_env(dir: &Path) -> Vec<(String, String)> {
+    let (tokens, conf) = (dir.join("tokens"), dir.join("softhsm2.conf"));
+    fs::create_dir_all(&tokens).unwrap();
+    let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    fs::write(&conf, text).unwrap();
+    vec![("SOFTHSM2_CONF".to_owned(), conf.display().to_string())]
+}
+
 fn db(dir: &Path) -> String {
     format!("sql:{}", dir.display())
 }
@@ -117,6 +153,7 @@ fn run(command: &mut Command) -> String {
 
 pub const LABEL: &str = "jwksd";
 pub const PIN: &str = "246813";
+pub const SO_PIN: &str = "12345678";
 pub const INSTALLATION: &str = "it";
 
 const SETTINGS: &str = "JWKSD_TEST_TOKEN";
