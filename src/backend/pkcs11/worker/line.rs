@@ -1,6 +1,7 @@
 //! The worker's end of the socket: orders come in, reports go out.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,9 +23,10 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct Input {
     stream: UnixStream,
+    /// All of it is there from the start, so that nothing is cleared before each read.
     buffer: Vec<u8>,
-    /// Bytes at the start of the buffer that are done with.
-    done: usize,
+    /// Where in it there are bytes that have arrived and are not done with.
+    pending: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ struct Output {
 
 impl Line {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
-        let input = Input { stream: stream.try_clone()?, buffer: Vec::with_capacity(BUFFER), done: 0 };
+        let input = Input { stream: stream.try_clone()?, buffer: vec![0; BUFFER], pending: 0..0 };
         let output = Output { stream: stream.try_clone()?, batch: Vec::new() };
         Ok(Self { input: Mutex::new(input), waiting: Mutex::default(), output: Mutex::new(output), lifeline: stream })
     }
@@ -47,23 +49,25 @@ impl Line {
     /// The router is gone, or talks nonsense.
     pub(super) fn order(&self, frame: &mut Vec<u8>) -> io::Result<()> {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let Input { stream, buffer, done } = &mut *input;
+        let Input { stream, buffer, pending } = &mut *input;
         loop {
-            let pending = buffer.get(*done..).unwrap_or_default();
-            if let Some((whole, len)) = wire::next(pending).map_err(io::Error::other)? {
+            let arrived = buffer.get(pending.clone()).unwrap_or_default();
+            if let Some((whole, len)) = wire::next(arrived).map_err(io::Error::other)? {
                 frame.clear();
                 frame.extend_from_slice(whole);
-                *done += len;
+                pending.start += len;
                 return Ok(());
             }
-            buffer.drain(..*done);
-            *done = 0;
-            let mut chunk = [0; BUFFER];
-            let read = stream.read(&mut chunk)?;
+            buffer.copy_within(pending.clone(), 0);
+            *pending = 0..pending.len();
+            if pending.end == buffer.len() {
+                buffer.resize(2 * buffer.len(), 0);
+            }
+            let read = stream.read(buffer.get_mut(pending.end..).unwrap_or_default())?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            pending.end += read;
         }
     }
 
