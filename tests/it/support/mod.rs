@@ -1,6 +1,8 @@
 //! What several tests share.
 
 pub mod authority;
+#[cfg(feature = "pkcs11")]
+pub mod campaign_tokens;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;

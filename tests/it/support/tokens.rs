@@ -1,11 +1,13 @@
 //! Soft tokens: each test gets a copy of a golden one, in a directory of its own. SoftHSM 2.6 can lose a whole token
 //! to a SIGKILL, and no test may suffer from what another did to its token.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jwksd::backend::pkcs11::{Pin, Settings, TokenChoice};
+use jwksd::jose::alg::KeySpec;
 use tempfile::TempDir;
 
 /// A token with a PIN, and how to reach it.
@@ -16,6 +18,12 @@ pub struct SoftToken {
     pub label: String,
     /// What a process that loads the module must have in its environment.
     pub env: Vec<(String, String)>,
+    /// Keys that the token says it can have, and can't.
+    pub lacks: &'static [&'static str],
+    /// Whether making a key may fail while another process opens the token, and is to be asked for again.
+    pub is_contended: bool,
+    /// What starts such a process, if there is something to be started before and stopped after it.
+    pub around: Vec<String>,
 }
 
 impl SoftToken {
@@ -26,7 +34,17 @@ impl SoftToken {
             run(Command::new("softhsm2-util").args(args).envs(softhsm_env(dir)));
         });
         let env = softhsm_env(dir.path());
-        Self { dir, module: library(&["softhsm/libsofthsm2.so"]), module_args: None, label: LABEL.to_owned(), env }
+        let module = library(&["softhsm/libsofthsm2.so"]);
+        Self {
+            dir,
+            module,
+            module_args: None,
+            label: LABEL.to_owned(),
+            env,
+            lacks: &[],
+            is_contended: false,
+            around: vec![],
+        }
     }
 
     /// The soft token of NSS.
@@ -43,6 +61,9 @@ impl SoftToken {
             label: "NSS Certificate DB".to_owned(),
             dir,
             env: vec![],
+            lacks: &[],
+            is_contended: false,
+            around: vec![],
         }
     }
 
@@ -63,10 +84,11 @@ impl SoftToken {
     /// A module lives as long as its process and is told its token by the environment; so every token needs a
     /// process of its own.
     pub fn in_child(&self, name: &str) {
-        let mut child = Command::new(std::env::current_exe().unwrap());
+        let mut child = command(&self.around, std::env::current_exe().unwrap());
         child.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]).envs(self.env.clone());
         let settings = serde_json::to_string(&self.settings()).unwrap();
-        child.env(SETTINGS, settings).env(HOME, self.dir.path());
+        child.env(SETTINGS, settings).env(HOME, self.dir.path()).env(LACKS, self.lacks.join(","));
+        child.env(CONTENDED, if self.is_contended { "yes" } else { "no" });
         let output = child.stdin(Stdio::null()).output().unwrap();
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(output.status.success() && text.contains("1 passed"), "{name} in a process of its own:\n{text}");
@@ -74,10 +96,18 @@ impl SoftToken {
 
     /// What pkcs11-tool prints of the token.
     pub fn pkcs11_tool(&self, args: &[&str]) -> String {
-        let mut tool = Command::new("pkcs11-tool");
+        let mut tool = command(&self.around, "pkcs11-tool");
         tool.arg("--module").arg(&self.module).args(["--token-label", &self.label, "--login", "--pin", PIN]);
         run(tool.args(args).envs(self.env.clone()))
     }
+}
+
+/// A command that `around` starts.
+pub fn command(around: &[String], program: impl AsRef<OsStr>) -> Command {
+    let Some((first, rest)) = around.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
 }
 
 /// In the process that [`SoftToken::in_child`] started: how to open the token, and its directory.
@@ -85,6 +115,18 @@ impl SoftToken {
 pub fn given() -> (Settings, Pin, PathBuf) {
     let settings = std::env::var(SETTINGS).expect("run by SoftToken::in_child");
     (serde_json::from_str(&settings).unwrap(), pin(), std::env::var(HOME).unwrap().into())
+}
+
+/// In the same process: keys that the token is not asked for.
+#[expect(clippy::disallowed_methods, reason = "a test hands its child the token by the environment")]
+pub fn lacks(spec: KeySpec) -> bool {
+    std::env::var(LACKS).unwrap().split(',').any(|lacking| lacking == spec.to_string())
+}
+
+/// In the same process: as [`SoftToken::is_contended`].
+#[expect(clippy::disallowed_methods, reason = "a test hands its child the token by the environment")]
+pub fn is_contended() -> bool {
+    std::env::var(CONTENDED).unwrap() == "yes"
 }
 
 pub fn pin() -> Pin {
@@ -113,10 +155,12 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             fs::create_dir(&place).unwrap();
             copy(&entry.path(), &place);
-        } else {
+        } else if kind.is_file() {
+            // And no sockets of servers that are gone.
             fs::copy(entry.path(), place).unwrap();
         }
     }
@@ -136,14 +180,14 @@ fn db(dir: &Path) -> String {
 }
 
 /// A module under one of the directories in which Debian has them.
-fn library(names: &[&str]) -> PathBuf {
+pub fn library(names: &[&str]) -> PathBuf {
     let roots = ["/usr/lib".into(), format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH)];
     let places = roots.iter().flat_map(|root| names.iter().map(move |name| Path::new(root).join(name)));
     places.into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("{names:?} is missing; run ./test"))
 }
 
 /// Runs a command that must succeed; returns what it prints.
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output =
         command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}; run ./test"));
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -158,3 +202,5 @@ pub const INSTALLATION: &str = "it";
 
 const SETTINGS: &str = "JWKSD_TEST_TOKEN";
 const HOME: &str = "JWKSD_TEST_TOKEN_DIR";
+const CONTENDED: &str = "JWKSD_TEST_TOKEN_CONTENDED";
+const LACKS: &str = "JWKSD_TEST_TOKEN_LACKS";
