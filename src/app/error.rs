@@ -85,9 +85,14 @@ pub enum AppError {
         #[source]
         source: crate::backend::pkcs11::Fault,
     },
-    /// This program knows no PKCS#11.
-    #[error("backend {0}: this program was built without the feature pkcs11")]
-    NotBuilt(BackendId),
+    /// This program does not know such backends.
+    #[error("backend {backend}: this program was built without the feature {feature}")]
+    NotBuilt {
+        /// Which.
+        backend: BackendId,
+        /// What is missing.
+        feature: &'static str,
+    },
     /// A backend without a PIN was to be unlocked.
     #[error("backend {0} has no PIN: only PKCS#11 backends have one")]
     NoPin(BackendId),

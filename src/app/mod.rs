@@ -4,6 +4,8 @@
 
 mod dev;
 mod error;
+#[cfg(feature = "gcp")]
+mod gcp;
 mod init;
 mod listen;
 mod open;

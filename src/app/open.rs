@@ -62,7 +62,7 @@ pub(super) fn backends(
 ) -> Result<HashMap<BackendId, Arc<dyn Backend>>, AppError> {
     let mut backends: HashMap<BackendId, Arc<dyn Backend>> = HashMap::new();
     for (id, settings) in &config.backends {
-        let inner = backend(config, id, settings, metrics)?;
+        let inner = backend(config, id, settings, metrics, clock)?;
         let mut limits = Limits::default();
         limits.sign.deadline = settings.sign_deadline.as_duration();
         limits.sign.in_flight = settings.max_in_flight;
@@ -73,12 +73,13 @@ pub(super) fn backends(
 }
 
 /// One configured backend, bare.
-#[cfg_attr(not(feature = "pkcs11"), expect(unused_variables, reason = "only tokens have metrics of their own"))]
+#[cfg_attr(not(feature = "gcp"), expect(unused_variables, reason = "not every kind needs a clock"))]
 pub(super) fn backend(
     config: &Config,
     id: &BackendId,
     settings: &tree::Backend,
     metrics: &BackendMetrics,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Backend>, AppError> {
     match &settings.kind {
         BackendKind::Software(sealing) => {
@@ -92,7 +93,11 @@ pub(super) fn backend(
         #[cfg(feature = "pkcs11")]
         BackendKind::Pkcs11(token) => super::token::backend(config, id, token, metrics),
         #[cfg(not(feature = "pkcs11"))]
-        BackendKind::Pkcs11(_) => Err(AppError::NotBuilt(id.clone())),
+        BackendKind::Pkcs11(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "pkcs11" }),
+        #[cfg(feature = "gcp")]
+        BackendKind::GcpKms(key_ring) => Ok(super::gcp::backend(config, id, key_ring, metrics, clock)),
+        #[cfg(not(feature = "gcp"))]
+        BackendKind::GcpKms(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "gcp" }),
     }
 }
 

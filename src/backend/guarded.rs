@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::metrics::{BackendMetrics, Operation, OperationMetrics, Outcome};
+use super::usage::Usage;
 use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, Label};
@@ -159,6 +160,10 @@ impl Backend for Guarded {
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         let door = &self.probe;
         Box::pin(self.through(door, door.limit.deadline, move |_| self.inner.probe()))
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.inner.usage()
     }
 }
 

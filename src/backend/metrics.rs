@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::BackendError;
+#[cfg(any(feature = "aws", feature = "gcp"))]
+use super::cloud::metrics::CloudMetrics;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::router::WorkerMetrics;
 use crate::ids::BackendId;
@@ -25,6 +27,9 @@ pub struct BackendMetrics {
     /// Those of worker processes.
     #[cfg(feature = "pkcs11")]
     pub workers: WorkerMetrics,
+    /// Those of clouds.
+    #[cfg(any(feature = "aws", feature = "gcp"))]
+    pub clouds: CloudMetrics,
 }
 
 impl BackendMetrics {
@@ -37,6 +42,8 @@ impl BackendMetrics {
             in_flight: Family::default(),
             #[cfg(feature = "pkcs11")]
             workers: WorkerMetrics::register(registry),
+            #[cfg(any(feature = "aws", feature = "gcp"))]
+            clouds: CloudMetrics::register(registry),
         };
         registry.register(
             "jwksd_backend_calls",

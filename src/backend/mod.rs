@@ -3,11 +3,16 @@
 //! A backend makes keys, signs with them and destroys them; it never gives one out. One conformance
 //! suite (`tests/it/backends.rs`) runs over every implementation, and is the contract's exact form.
 
+#[cfg(any(feature = "aws", feature = "gcp"))]
+pub mod cloud;
+#[cfg(feature = "gcp")]
+pub mod gcp_kms;
 pub mod guarded;
 pub mod metrics;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod software;
+pub mod usage;
 
 use std::fmt::{self, Debug};
 use std::future::Future;
@@ -16,6 +21,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use self::usage::Usage;
 use crate::ids::{Handle, Label};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::PublicKey;
@@ -65,6 +71,11 @@ pub trait Backend: Debug + Send + Sync {
 
     /// Asks whether the backend could sign now, and what it is.
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>>;
+
+    /// What its keys and signatures cost and how much of its quotas is used, if it has such. Answers from memory.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 }
 
 /// A key that a backend has made or found.

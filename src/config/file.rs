@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::gcp::{Endpoint, GcpCredentials, KeyRingName, Protection};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
@@ -149,6 +150,14 @@ table!(BackendTable, "a table [backends.NAME]" {
     workers: Field<Count>,
     threads: Field<Count>,
     hang_limit: Field<Span>,
+    key_ring: Field<KeyRingName>,
+    create_key_ring: Field<bool>,
+    protection: Field<Protection>,
+    deletion_window: Field<Span>,
+    endpoint: Field<Endpoint>,
+    credentials: Field<GcpCredentials>,
+    sign_rate: Field<Count>,
+    write_rate: Field<Count>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
 });

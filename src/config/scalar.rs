@@ -66,15 +66,28 @@ words! {
     Algorithm: "a signature algorithm in quotes, such as \"ES256\"", Algorithm::ALL.map(|alg| (alg.name(), alg));
     Standby: "\"always\" or \"just-in-time\"", [("always", Self::Always), ("just-in-time", Self::JustInTime)];
     SelfVerify: "\"always\" or \"load\"", [("always", Self::Always), ("load", Self::Load)];
-    BackendWord: "the kind of backend in quotes", [("pkcs11", Self::Pkcs11), ("software", Self::Software)];
+    BackendWord: "the kind of backend in quotes", Self::ALL.map(|kind| (kind.name(), kind));
     Allow: "an operation in quotes, such as \"sign\"", ALLOW;
 }
 
 /// The kind of a backend, before its keys are looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackendWord {
+    GcpKms,
     Pkcs11,
     Software,
+}
+
+impl BackendWord {
+    const ALL: [Self; 3] = [Self::GcpKms, Self::Pkcs11, Self::Software];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::GcpKms => "gcp-kms",
+            Self::Pkcs11 => "pkcs11",
+            Self::Software => "software",
+        }
+    }
 }
 
 /// What a word in `allow` stands for.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 pub use super::audit::{Audit, AuditSignatures, Checkpoints};
 use super::fault::Fault;
+use super::gcp::GcpKms;
 use super::secret::Secret;
 use super::token::Pkcs11;
 use super::url::IssuerUrl;
@@ -109,6 +110,8 @@ pub enum BackendKind {
     Software(Sealing),
     /// Keys inside a token that a PKCS#11 module drives.
     Pkcs11(Box<Pkcs11>),
+    /// Keys inside Google Cloud KMS.
+    GcpKms(Box<GcpKms>),
 }
 
 impl Backend {

@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: every message is in `config_errors.txt`, to be read by people.
 
 mod cases;
+mod gcp;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

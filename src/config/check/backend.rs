@@ -1,4 +1,8 @@
-//! The backends, and the secrets that they need.
+//! The backends, and the secrets that they need; what each kind asks for is in a file of its own.
+
+mod gcp;
+mod pkcs11;
+mod software;
 
 use std::collections::BTreeMap;
 
@@ -9,13 +13,13 @@ use super::issuer::Issuers;
 use super::{Entry, entries};
 use crate::config::document::Place;
 use crate::config::file::{BackendTable, Named, SecretTable};
-use crate::config::scalar::{AbsolutePath, BackendWord, Count};
+use crate::config::gcp::gcp_has;
+use crate::config::scalar::BackendWord;
 use crate::config::secret::Secret;
-use crate::config::token::{Isolation, ModuleArgs, OtherToken, Pkcs11, TokenChoice, TokenTable};
-use crate::config::tree::{Backend, BackendKind, Sealing};
-use crate::config::value::{Field, Section, plain};
+use crate::config::tree::{Backend, BackendKind};
+use crate::config::value::plain;
 use crate::ids::BackendId;
-use crate::lifecycle::time::Span;
+use crate::jose::alg::KeySpec;
 
 /// The named backends, those with faults included, so that references to them are not called unknown.
 pub(super) type Backends = BTreeMap<BackendId, FoundBackend>;
@@ -59,13 +63,41 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         workers,
         threads,
         hang_limit,
+        key_ring,
+        create_key_ring,
+        protection,
+        deletion_window,
+        endpoint,
+        credentials,
+        sign_rate,
+        write_rate,
         sign_deadline,
         max_in_flight,
     } = table;
     let kind_place = kind.as_ref().map(Spanned::span);
-    let kind = faults.require(place, "kind", kind, "set it to \"pkcs11\" or \"software\"");
-    let sealing = Seal { sealing_key, passphrase };
-    let token = Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };
+    let kind = faults.require(place, "kind", kind, "set it to \"gcp-kms\", \"pkcs11\" or \"software\"");
+    if let Some(kind) = kind {
+        // Each key with the kinds that it is for.
+        use BackendWord::{GcpKms, Pkcs11, Software};
+        refuse(kind, "sealing_key", &sealing_key, &[Software], faults);
+        refuse(kind, "passphrase", &passphrase, &[Software], faults);
+        refuse(kind, "module", &module, &[Pkcs11], faults);
+        refuse(kind, "module_args", &module_args, &[Pkcs11], faults);
+        refuse(kind, "token", &token, &[Pkcs11], faults);
+        refuse(kind, "pin", &pin, &[Pkcs11], faults);
+        refuse(kind, "isolation", &isolation, &[Pkcs11], faults);
+        refuse(kind, "workers", &workers, &[Pkcs11], faults);
+        refuse(kind, "threads", &threads, &[Pkcs11], faults);
+        refuse(kind, "hang_limit", &hang_limit, &[Pkcs11], faults);
+        refuse(kind, "key_ring", &key_ring, &[GcpKms], faults);
+        refuse(kind, "create_key_ring", &create_key_ring, &[GcpKms], faults);
+        refuse(kind, "protection", &protection, &[GcpKms], faults);
+        refuse(kind, "deletion_window", &deletion_window, &[GcpKms], faults);
+        refuse(kind, "endpoint", &endpoint, &[GcpKms], faults);
+        refuse(kind, "credentials", &credentials, &[GcpKms], faults);
+        refuse(kind, "sign_rate", &sign_rate, &[GcpKms], faults);
+        refuse(kind, "write_rate", &write_rate, &[GcpKms], faults);
+    }
     let kind = match kind? {
         BackendWord::Software => {
             if let (Some(kind_place), Software::Refused) = (kind_place, software) {
@@ -75,26 +107,30 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
                      allow_software_keys = true at the top of the file",
                 );
             }
-            refuse(&token.keys(), "pkcs11", faults);
-            BackendKind::Software(sealing.check(place, faults)?)
+            BackendKind::Software(software::Seal { sealing_key, passphrase }.check(place, faults)?)
         }
         BackendWord::Pkcs11 => {
-            refuse(&sealing.keys(), "software", faults);
+            let token = pkcs11::Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };
             BackendKind::Pkcs11(Box::new(token.check(place, faults)?))
+        }
+        BackendWord::GcpKms => {
+            let key_ring = gcp::KeyRing {
+                key_ring,
+                create_key_ring,
+                protection,
+                deletion_window,
+                endpoint,
+                credentials,
+                sign_rate,
+                write_rate,
+            };
+            BackendKind::GcpKms(Box::new(key_ring.check(place, faults)?))
         }
     };
     let default = Backend::new(kind);
     let sign_deadline = faults.nonzero(sign_deadline, default.sign_deadline);
-    if let BackendKind::Pkcs11(token) = &default.kind
-        && token.isolation == Isolation::Process
-        && token.hang_limit >= sign_deadline
-    {
-        let problem = format!(
-            "a call that hangs is noticed after hang_limit {}, when whoever waits for it has given up after \
-             sign_deadline {sign_deadline}; set hang_limit to less than half of that, so that another worker helps",
-            token.hang_limit
-        );
-        faults.warn(place, problem);
+    if let BackendKind::Pkcs11(token) = &default.kind {
+        pkcs11::warn_of_late_limit(token, sign_deadline, place, faults);
     }
     Some(Backend {
         kind: default.kind,
@@ -103,126 +139,19 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
     })
 }
 
-/// Reports keys of another kind of backend: whoever wrote them expects something of them.
-fn refuse(keys: &[(&str, Option<Place>)], kind: &str, faults: &mut Faults<'_>) {
-    for (key, place) in keys {
-        if let Some(place) = place {
-            faults.at(place, format!("{key} is for kind = \"{kind}\"; remove it, or change the kind"));
-        }
+/// Reports a key of other kinds of backend: whoever wrote it expects something of it.
+fn refuse<T>(
+    kind: BackendWord,
+    key: &str,
+    field: &Option<Spanned<T>>,
+    meant_for: &[BackendWord],
+    faults: &mut Faults<'_>,
+) {
+    if let Some(field) = field.as_ref().filter(|_| !meant_for.contains(&kind)) {
+        let kinds: Vec<String> = meant_for.iter().map(|kind| format!("kind = \"{}\"", kind.name())).collect();
+        let problem = format!("{key} is for {}; remove it, or change the kind", kinds.join(" or "));
+        faults.at(&field.span(), problem);
     }
-}
-
-/// What software keys are sealed with.
-struct Seal {
-    sealing_key: Section<SecretTable>,
-    passphrase: Section<SecretTable>,
-}
-
-impl Seal {
-    fn keys(&self) -> [(&'static str, Option<Place>); 2] {
-        [("sealing_key", place(&self.sealing_key)), ("passphrase", place(&self.passphrase))]
-    }
-
-    fn check(self, place: &Place, faults: &mut Faults<'_>) -> Option<Sealing> {
-        let Self { sealing_key, passphrase } = self;
-        let one = exactly_one(&[("sealing_key", sealing_key.is_some()), ("passphrase", passphrase.is_some())]);
-        let doubted =
-            ["sealing_key", "passphrase"].iter().any(|key| faults.doubted(&format!("{}.{key}", faults.key(place))));
-        if let Some(problem) = one.filter(|_| !doubted) {
-            faults.at(place, format!("{problem} (it encrypts the keys at rest)"));
-        }
-        match (sealing_key, passphrase) {
-            (Some(key), None) => secret(key, faults).map(Sealing::Key),
-            (None, Some(passphrase)) => secret(passphrase, faults).map(Sealing::Passphrase),
-            (Some(key), Some(passphrase)) => secret(key, faults).and(secret(passphrase, faults)).and(None),
-            (None, None) => None,
-        }
-    }
-}
-
-/// What a PKCS#11 backend needs.
-struct Token {
-    module: Field<AbsolutePath>,
-    module_args: Field<ModuleArgs>,
-    token: Option<Spanned<TokenTable>>,
-    pin: Section<SecretTable>,
-    isolation: Field<Isolation>,
-    workers: Field<Count>,
-    threads: Field<Count>,
-    hang_limit: Field<Span>,
-}
-
-impl Token {
-    fn keys(&self) -> [(&'static str, Option<Place>); 8] {
-        [
-            ("module", place(&self.module)),
-            ("module_args", place(&self.module_args)),
-            ("token", place(&self.token)),
-            ("pin", place(&self.pin)),
-            ("isolation", place(&self.isolation)),
-            ("workers", place(&self.workers)),
-            ("threads", place(&self.threads)),
-            ("hang_limit", place(&self.hang_limit)),
-        ]
-    }
-
-    fn check(self, place: &Place, faults: &mut Faults<'_>) -> Option<Pkcs11> {
-        let Self { module, module_args, token, pin, isolation, workers, threads, hang_limit } = self;
-        let remedy = "set it to the path of the module, such as module = \"/usr/lib/softhsm/libsofthsm2.so\"";
-        let module = faults.require(place, "module", module, remedy);
-        if token.is_none() {
-            let remedy = "set it to the token's label, such as token = \"jwksd\"";
-            faults.absent(Some(place), "token", format!("missing; {remedy}"));
-        }
-        if pin.is_none() {
-            let remedy = "say where the PIN is, such as pin = { file = \"/etc/jwksd/pin\" }";
-            faults.absent(Some(place), "pin", format!("missing; {remedy}"));
-        }
-        let token = token.and_then(|token| choice(token, faults));
-        let pin = pin.and_then(|pin| secret(pin, faults));
-        // The daemon's own process is one, whatever is said of workers.
-        if let (Some(Isolation::None), Some(workers)) = (isolation.as_ref().map(|field| field.get_ref().0), &workers) {
-            faults.at(&workers.span(), "there are no workers with isolation = \"none\"; remove it");
-        }
-        let default = Pkcs11::new(module?.0, token?, pin?);
-        Some(Pkcs11 {
-            module_args: plain(module_args).map(|text| text.0),
-            isolation: plain(isolation).unwrap_or(default.isolation),
-            workers: few("workers", workers, WORKERS_MAX, default.workers, faults),
-            threads: few("threads", threads, THREADS_MAX, default.threads, faults),
-            hang_limit: faults.nonzero(hang_limit, default.hang_limit),
-            ..default
-        })
-    }
-}
-
-fn choice(token: Spanned<TokenTable>, faults: &mut Faults<'_>) -> Option<TokenChoice> {
-    let place = token.span();
-    let OtherToken { serial, slot } = match token.into_inner() {
-        TokenTable::Label(label) => return Some(TokenChoice::Label(label.0)),
-        TokenTable::Other(other) => other,
-    };
-    if let Some(problem) = exactly_one(&[("serial", serial.is_some()), ("slot", slot.is_some())]) {
-        if serial.is_some() || !faults.doubted(&faults.key(&place)) {
-            faults.at(&place, problem);
-        }
-        return None;
-    }
-    plain(serial).map(|serial| TokenChoice::Serial(serial.0)).or(plain(slot).map(|slot| TokenChoice::Slot(slot.0)))
-}
-
-/// A number that costs a process, or a session of the token, for each.
-fn few(name: &str, field: Field<Count>, most: usize, default: usize, faults: &mut Faults<'_>) -> usize {
-    let Some(field) = field else { return default };
-    if field.get_ref().0.0 > most {
-        faults.at(&field.span(), format!("more than {most} {name} only wait for each other; set it to at most {most}"));
-        return default;
-    }
-    field.into_inner().0.0
-}
-
-fn place<T>(field: &Option<Spanned<T>>) -> Option<Place> {
-    field.as_ref().map(Spanned::span)
 }
 
 fn secret(table: Spanned<SecretTable>, faults: &mut Faults<'_>) -> Option<Secret> {
@@ -240,6 +169,18 @@ fn secret(table: Spanned<SecretTable>, faults: &mut Faults<'_>) -> Option<Secret
     file.or(credential).or(plain(env).map(|name| Secret::Env(name.0)))
 }
 
+/// Reports a kind of key that the backend can never have.
+pub(super) fn refuse_lacking(id: &BackendId, key: KeySpec, backends: &Backends, at: &Place, faults: &mut Faults<'_>) {
+    let kind = backends.get(id).and_then(|found| found.backend.as_ref()).map(|backend| &backend.kind);
+    if matches!(kind, Some(BackendKind::GcpKms(_))) && !gcp_has(key) {
+        let problem = format!(
+            "backend {id} is Google Cloud KMS, which has no keys for {key}; it has ES256, ES384, Ed25519 and EdDSA, RS256 \
+             and PS256, and with rsa_bits = 4096 also RS512 and PS512"
+        );
+        faults.at(at, problem);
+    }
+}
+
 /// A backend that no ring uses is most often a ring that uses the wrong one.
 pub(super) fn warn_of_unused(
     backends: &Backends,
@@ -253,8 +194,3 @@ pub(super) fn warn_of_unused(
         }
     }
 }
-
-/// Worker processes of one backend.
-const WORKERS_MAX: usize = 16;
-/// Threads of one worker.
-const THREADS_MAX: usize = 64;

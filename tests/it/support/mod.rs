@@ -3,6 +3,8 @@
 pub mod authority;
 #[cfg(feature = "pkcs11")]
 pub mod campaign_tokens;
+#[cfg(feature = "gcp")]
+pub mod cloud_kms;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;
