@@ -85,9 +85,24 @@ pub enum AppError {
         #[source]
         source: crate::backend::pkcs11::Fault,
     },
-    /// This program knows no PKCS#11.
-    #[error("backend {0}: this program was built without the feature pkcs11")]
-    NotBuilt(BackendId),
+    /// This program does not know that kind of backend.
+    #[error("backend {backend}: this program was built without the feature {feature}")]
+    NotBuilt {
+        /// Which.
+        backend: BackendId,
+        /// What it lacks.
+        feature: &'static str,
+    },
+    /// The policy of new keys can't be used.
+    #[error("backend {backend}: key policy {}: {problem}", path.display())]
+    KeyPolicy {
+        /// Which.
+        backend: BackendId,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// A backend without a PIN was to be unlocked.
     #[error("backend {0} has no PIN: only PKCS#11 backends have one")]
     NoPin(BackendId),

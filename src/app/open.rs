@@ -62,7 +62,7 @@ pub(super) fn backends(
 ) -> Result<HashMap<BackendId, Arc<dyn Backend>>, AppError> {
     let mut backends: HashMap<BackendId, Arc<dyn Backend>> = HashMap::new();
     for (id, settings) in &config.backends {
-        let inner = backend(config, id, settings, metrics)?;
+        let inner = backend(config, id, settings, metrics, clock)?;
         let mut limits = Limits::default();
         limits.sign.deadline = settings.sign_deadline.as_duration();
         limits.sign.in_flight = settings.max_in_flight;
@@ -73,12 +73,13 @@ pub(super) fn backends(
 }
 
 /// One configured backend, bare.
-#[cfg_attr(not(feature = "pkcs11"), expect(unused_variables, reason = "only tokens have metrics of their own"))]
+#[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "not every kind needs a clock"))]
 pub(super) fn backend(
     config: &Config,
     id: &BackendId,
     settings: &tree::Backend,
     metrics: &BackendMetrics,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Backend>, AppError> {
     match &settings.kind {
         BackendKind::Software(sealing) => {
@@ -89,10 +90,14 @@ pub(super) fn backend(
             let opened = opened.map_err(|source| AppError::Software { backend: id.clone(), source })?;
             Ok(Arc::new(opened))
         }
+        #[cfg(feature = "aws")]
+        BackendKind::AwsKms(aws) => super::aws::backend(config, id, settings, aws, metrics, clock),
+        #[cfg(not(feature = "aws"))]
+        BackendKind::AwsKms(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "aws" }),
         #[cfg(feature = "pkcs11")]
         BackendKind::Pkcs11(token) => super::token::backend(config, id, token, metrics),
         #[cfg(not(feature = "pkcs11"))]
-        BackendKind::Pkcs11(_) => Err(AppError::NotBuilt(id.clone())),
+        BackendKind::Pkcs11(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "pkcs11" }),
     }
 }
 

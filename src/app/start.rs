@@ -88,7 +88,7 @@ pub fn unlock_backend(config: &Config, id: &BackendId) -> Result<bool, AppError>
     return super::token::unlock(config, id);
     #[cfg(not(feature = "pkcs11"))]
     Err(match config.backends.get(id) {
-        Some(_) => AppError::NotBuilt(id.clone()),
+        Some(_) => AppError::NotBuilt { backend: id.clone(), feature: "pkcs11" },
         None => AppError::UnknownBackend(id.clone()),
     })
 }

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 
 use crate::backend::metrics::BackendMetrics;
 use crate::backend::{Backend, BackendError, KeyRef, Probe};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ids::{BackendId, IssuerId, Label, RingName, VersionId};
 use crate::jose::alg::{Algorithm, KeySpec};
@@ -34,8 +35,9 @@ pub struct TestReport {
 /// [`AppError::BackendTest`] names the step that failed.
 pub async fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport, AppError> {
     let settings = config.backends.get(id).ok_or_else(|| AppError::UnknownBackend(id.clone()))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = BackendMetrics::register(&mut Registry::default());
-    let backend = open::backend(config, id, settings, &metrics)?;
+    let backend = open::backend(config, id, settings, &metrics, &clock)?;
     let failed = |step| move |source| AppError::BackendTest { step, source };
     let probe = backend.probe().await.map_err(failed("probing the backend"))?;
     let rings = config.issuers.values().flat_map(|issuer| issuer.rings.values());

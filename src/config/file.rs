@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::aws::{AliasPrefix, Endpoint, Region, TagText};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
@@ -149,8 +150,22 @@ table!(BackendTable, "a table [backends.NAME]" {
     workers: Field<Count>,
     threads: Field<Count>,
     hang_limit: Field<Span>,
+    region: Field<Region>,
+    profile: Field<PlainText>,
+    endpoint: Field<Endpoint>,
+    tagging_endpoint: Field<Endpoint>,
+    sign_rate: Field<Count>,
+    deletion_window: Field<Span>,
+    create: Section<AwsCreateTable>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
+});
+table!(AwsCreateTable, "a table [backends.NAME.create]" {
+    policy: Field<AbsolutePath>,
+    description: Field<PlainText>,
+    multi_region: Field<bool>,
+    tags: Named<Parsed<TagText>>,
+    alias_prefix: Field<AliasPrefix>,
 });
 table!(
     /// Where a secret is; never the secret.

@@ -73,15 +73,17 @@ words! {
 /// The kind of a backend, before its keys are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackendWord {
+    AwsKms,
     Pkcs11,
     Software,
 }
 
 impl BackendWord {
-    const ALL: [Self; 2] = [Self::Pkcs11, Self::Software];
+    const ALL: [Self; 3] = [Self::AwsKms, Self::Pkcs11, Self::Software];
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::AwsKms => "aws-kms",
             Self::Pkcs11 => "pkcs11",
             Self::Software => "software",
         }

@@ -1,5 +1,6 @@
 //! The backends, and the secrets that they need; what each kind asks for is in a file of its own.
 
+mod aws_kms;
 mod pkcs11;
 mod software;
 
@@ -60,14 +61,21 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         workers,
         threads,
         hang_limit,
+        region,
+        profile,
+        endpoint,
+        tagging_endpoint,
+        sign_rate,
+        deletion_window,
+        create,
         sign_deadline,
         max_in_flight,
     } = table;
     let kind_place = kind.as_ref().map(Spanned::span);
-    let kind = faults.require(place, "kind", kind, "set it to \"pkcs11\" or \"software\"");
+    let kind = faults.require(place, "kind", kind, "set it to \"aws-kms\", \"pkcs11\" or \"software\"");
     if let Some(kind) = kind {
         // Each key with the kinds that it is for.
-        use BackendWord::{Pkcs11, Software};
+        use BackendWord::{AwsKms, Pkcs11, Software};
         refuse(kind, "sealing_key", &sealing_key, &[Software], faults);
         refuse(kind, "passphrase", &passphrase, &[Software], faults);
         refuse(kind, "module", &module, &[Pkcs11], faults);
@@ -78,6 +86,13 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         refuse(kind, "workers", &workers, &[Pkcs11], faults);
         refuse(kind, "threads", &threads, &[Pkcs11], faults);
         refuse(kind, "hang_limit", &hang_limit, &[Pkcs11], faults);
+        refuse(kind, "region", &region, &[AwsKms], faults);
+        refuse(kind, "profile", &profile, &[AwsKms], faults);
+        refuse(kind, "endpoint", &endpoint, &[AwsKms], faults);
+        refuse(kind, "tagging_endpoint", &tagging_endpoint, &[AwsKms], faults);
+        refuse(kind, "sign_rate", &sign_rate, &[AwsKms], faults);
+        refuse(kind, "deletion_window", &deletion_window, &[AwsKms], faults);
+        refuse(kind, "create", &create, &[AwsKms], faults);
     }
     let kind = match kind? {
         BackendWord::Software => {
@@ -89,6 +104,10 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
                 );
             }
             BackendKind::Software(software::Seal { sealing_key, passphrase }.check(place, faults)?)
+        }
+        BackendWord::AwsKms => {
+            let aws = aws_kms::Aws { region, profile, endpoint, tagging_endpoint, sign_rate, deletion_window, create };
+            BackendKind::AwsKms(Box::new(aws.check(place, faults)))
         }
         BackendWord::Pkcs11 => {
             let token = pkcs11::Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };
