@@ -1,6 +1,8 @@
 //! What several tests share.
 
 pub mod authority;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;
