@@ -109,9 +109,13 @@ fn the_example_names_every_key() {
                 section.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
             // Sub-tables stand for themselves; the mode of a TCP listener is refused.
             let exempt =
-                ["rings", "publish", "claims"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
+                ["rings", "publish", "claims", "create"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
             assert!(named || exempt, "{table} does not name {key}");
         }
+    }
+    for key in ["policy", "description", "multi_region", "tags", "alias_prefix"] {
+        let (_, section) = text.split_once("#     [backends.kms.create]").unwrap();
+        assert!(section.split("\n[").next().unwrap().contains(&format!("\n#     {key} = ")), "{key}");
     }
     for key in ["url", "jwks_url", "jwks_file", "ca", "audience", "algorithms", "refresh", "stale_for"] {
         let (_, section) = text.split_once("[trusted_issuers.k8s]").unwrap();
@@ -255,6 +259,47 @@ fn everything_that_can_be_said_of_a_token_is_kept() {
     let text = GOOD.replacen("kind = \"software\"", &slot, 1).replacen(SEALING, "", 1);
     let BackendKind::Pkcs11(token) = &parse(&text).backends["soft"].kind else { panic!("no token") };
     assert_eq!((&token.token, token.isolation), (&TokenChoice::Slot(7), Isolation::None));
+}
+
+#[test]
+fn the_configuration_of_aws_kms_holds_no_doubts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/aws-kms.toml");
+    let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.warnings, []);
+    let BackendKind::AwsKms(aws) = &config.backends["kms"].kind else { panic!("not in AWS KMS") };
+    let region = Some("eu-west-1".to_owned());
+    assert_eq!(**aws, AwsKms { region, sign_rate: 500, ..AwsKms::default() });
+    assert!(config.issuers["main"].rings.values().all(|ring| ring.self_verify == SelfVerify::Always));
+}
+
+#[test]
+fn everything_that_can_be_said_of_aws_kms_is_kept() {
+    let (text, _) = example();
+    let (_, section) = text.split_once("#     [backends.kms]\n").unwrap();
+    let (section, _) = section.split_once("\n\n").unwrap();
+    let said: String = section.lines().map(|line| line.trim_start_matches('#').trim_start().to_owned() + "\n").collect();
+    let keys: String = said.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).fold(
+        String::new(), |keys, line| keys + line + "\n",
+    );
+    let edits = [("kind = \"software\"\n", ""), (SEALING, &*keys.replace("[backends.kms.create]", "[backends.soft.create]"))];
+    let config = parse(&edited(&edits));
+    let BackendKind::AwsKms(aws) = &config.backends["soft"].kind else { panic!("not in AWS KMS") };
+    let text = |text: &str| Some(text.to_owned());
+    let expected = AwsKms {
+        region: text("eu-west-1"),
+        profile: text("jwksd"),
+        endpoint: text("https://vpce-1-kms.eu-west-1.vpce.amazonaws.com"),
+        tagging_endpoint: text("https://vpce-2-tagging.eu-west-1.vpce.amazonaws.com"),
+        create: AwsCreate {
+            policy: Some("/etc/jwksd/key-policy.json".into()),
+            description: text("tokens of id.example.com"),
+            multi_region: false,
+            tags: vec![("cost-centre".to_owned(), "42".to_owned())],
+            alias_prefix: text("jwksd/"),
+        },
+        ..AwsKms::default()
+    };
+    assert_eq!(**aws, expected);
 }
 
 #[test]
