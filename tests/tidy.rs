@@ -46,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "access",
             "audit",
             "backend::BackendError",
+            "backend::usage",
             "checkpoint",
             "clock",
             "ids",
