@@ -12,9 +12,9 @@ use jwksd::access::grant::{Operation, Pattern};
 use jwksd::access::rules::Rules;
 use jwksd::config::secret::Secret;
 use jwksd::config::{
-    Address, ApiListener, Audit, AuditSignatures, Backend, BackendKind, Checkpoints, ClientAuth, Config, ConfigErrors,
-    Isolation, Issuer, JwksSource, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify, Tls, TlsClients,
-    TokenChoice, TrustedIssuer,
+    Address, ApiListener, Audit, AuditSignatures, AwsCreate, AwsKms, Backend, BackendKind, Checkpoints, ClientAuth,
+    Config, ConfigErrors, Isolation, Issuer, JwksSource, Listener, Log, MinVersion, Pkcs11, Ring, Sealing, SelfVerify,
+    Tls, TlsClients, TokenChoice, TrustedIssuer,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jws::Typ;
@@ -108,8 +108,8 @@ fn the_example_names_every_key() {
             let named =
                 section.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
             // Sub-tables stand for themselves; the mode of a TCP listener is refused.
-            let exempt =
-                ["rings", "publish", "claims", "create"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
+            let exempt = ["rings", "publish", "claims", "create"].contains(&key.as_str())
+                || (key == "mode" && !section.contains("unix:"));
             assert!(named || exempt, "{table} does not name {key}");
         }
     }
@@ -277,12 +277,10 @@ fn everything_that_can_be_said_of_aws_kms_is_kept() {
     let (text, _) = example();
     let (_, section) = text.split_once("#     [backends.kms]\n").unwrap();
     let (section, _) = section.split_once("\n\n").unwrap();
-    let said: String = section.lines().map(|line| line.trim_start_matches('#').trim_start().to_owned() + "\n").collect();
-    let keys: String = said.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).fold(
-        String::new(), |keys, line| keys + line + "\n",
-    );
-    let edits = [("kind = \"software\"\n", ""), (SEALING, &*keys.replace("[backends.kms.create]", "[backends.soft.create]"))];
-    let config = parse(&edited(&edits));
+    let lines = section.lines().map(|line| line.trim_start_matches(['#', ' ']));
+    let said: Vec<&str> = lines.filter(|line| line.starts_with('[') || line.contains(" = ")).collect();
+    let said = said.join("\n").replace("[backends.kms.create]", "[backends.soft.create]");
+    let config = parse(&GOOD.replacen("kind = \"software\"", &said, 1).replacen(SEALING, "", 1));
     let BackendKind::AwsKms(aws) = &config.backends["soft"].kind else { panic!("not in AWS KMS") };
     let text = |text: &str| Some(text.to_owned());
     let expected = AwsKms {

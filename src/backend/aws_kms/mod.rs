@@ -22,10 +22,9 @@ use tokio::sync::Mutex;
 
 use self::client::Account;
 use self::generate::Trace;
-use super::cloud::gate::Lane;
 use super::cloud::metrics::CloudMetrics;
 use super::cloud::prices;
-use super::usage::{Money, Quota, Usage};
+use super::usage::{Money, Usage};
 use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, Label};
@@ -82,14 +81,11 @@ impl Backend for AwsKms {
 
     fn usage(&self) -> Option<Usage> {
         let Account { gate, lanes, .. } = &self.account;
-        let lanes = [("signatures with RSA keys", &lanes.rsa), ("signatures with ECC keys", &lanes.ecc)];
-        let quota = |(of, lane): (_, &Lane)| Quota {
-            of,
-            per_second: lane.quota(),
-            used: gate.per_second(lane),
-            ten_thousand: DEAREST,
-        };
-        Some(Usage { prices: &prices::AWS, quotas: lanes.map(quota).to_vec() })
+        let quotas = vec![
+            gate.quota(&lanes.rsa, "signatures with RSA keys", DEAREST),
+            gate.quota(&lanes.ecc, "signatures with ECC keys", DEAREST),
+        ];
+        Some(Usage { prices: &prices::AWS, quotas })
     }
 }
 
