@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::daemon::{PATIENCE, free_port, sources, until, variable};
-pub use proxy::{Act, Proxy};
+pub use proxy::{Act, Proxy, Rule};
 pub use wire::ask;
 
 /// A running emulator, without keys. Dropped, it ends.
