@@ -30,7 +30,7 @@ use common::machine::{CLIENT, SERVER, describe, has, pin_this_thread, process_ti
 
 const ROUND: Duration = Duration::from_millis(600);
 const BARE: Duration = Duration::from_millis(300);
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 64;
 /// Requests of the lone caller.
 const ALONE: usize = 3_000;
 
@@ -70,6 +70,7 @@ fn main() {
         "self_verify",
         "daemon / bare",
         "in processor time",
+        "of that without audit",
         "tokens per second",
         "µs per token",
         "µs bare",
@@ -82,8 +83,14 @@ fn main() {
         let mut cases: Vec<Case<'_>> =
             cases.map(|(n, verify)| Case::new(&sites[n], &daemons[n], n, algorithm, verify)).collect();
         for _ in 0..rounds {
+            let mut without = f64::NAN;
             for case in &mut cases {
-                case.round(&pair);
+                let rate = case.round(&pair);
+                // Without audit comes first.
+                if without.is_nan() {
+                    without = rate;
+                }
+                case.share.push(rate / without);
             }
         }
         for case in &mut cases {
@@ -185,6 +192,8 @@ struct Case<'a> {
     ratio: Rounds,
     /// The same per second of processor time: true also while others use the processor.
     busy_ratio: Rounds,
+    /// Tokens per second against those without audit in the same round.
+    share: Rounds,
     rate: Rounds,
     /// Microseconds of processor time for a token, and for a bare signature.
     token: Rounds,
@@ -202,6 +211,7 @@ impl<'a> Case<'a> {
             request: request(&ring(algorithm, verify)),
             ratio: Rounds::default(),
             busy_ratio: Rounds::default(),
+            share: Rounds::default(),
             rate: Rounds::default(),
             token: Rounds::default(),
             bare: Rounds::default(),
@@ -209,7 +219,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn round(&mut self, pair: &Pair) {
+    /// Returns tokens per second.
+    fn round(&mut self, pair: &Pair) -> f64 {
         let before = process_time(self.daemon.id());
         let loaded = load(&mut self.connections, &self.request, Bodies::Sent, 200, ROUND).expect("tokens");
         let busy = process_time(self.daemon.id()).saturating_sub(before).as_secs_f64();
@@ -221,6 +232,7 @@ impl<'a> Case<'a> {
         self.token.push(token);
         self.bare.push(bare);
         self.client.push(loaded.client * 100.0);
+        loaded.rate
     }
 
     fn row(&self) -> Vec<String> {
@@ -231,6 +243,7 @@ impl<'a> Case<'a> {
             verify,
             self.ratio.show(2),
             self.busy_ratio.show(2),
+            self.share.show(2),
             self.rate.show(0),
             self.token.show(1),
             self.bare.show(1),

@@ -35,6 +35,14 @@ pub struct CertificateNames {
 #[derive(Clone, Copy, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
+impl TokenHash {
+    /// All of it, as a grant has it. Who has shown the token may know.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 impl PartialEq for TokenHash {
     /// Takes as long for one difference as for another.
     fn eq(&self, other: &Self) -> bool {
@@ -107,7 +115,7 @@ impl Caller {
     pub fn proofs(&self) -> Vec<String> {
         let mut proofs = Vec::new();
         match &self.token {
-            Some(Token::Secret(hash)) => proofs.push(format!("token:{hash}")),
+            Some(Token::Secret(hash)) => proofs.push(format!("token_sha256:{}", hash.hex())),
             Some(Token::Jwt(subject)) => proofs.push(format!("jwt:{}:{}", subject.issuer, subject.sub)),
             None => {}
         }

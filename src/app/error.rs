@@ -13,7 +13,7 @@ use crate::config::secret::SecretError;
 use crate::ids::{BackendId, IssuerId, Revision};
 use crate::lifecycle::adopt::Misfit;
 use crate::rotator::TickError;
-use crate::server::listen::{Address, BindError};
+use crate::server::listen::{Address, BindError, PassedError};
 use crate::store::StoreError;
 use crate::telemetry::LoggingError;
 use crate::tls::TlsError;
@@ -182,6 +182,9 @@ pub enum AppError {
         #[source]
         source: BindError,
     },
+    /// What the service manager passed on can't be used.
+    #[error(transparent)]
+    Passed(PassedError),
     /// A listener's certificates can't be used.
     #[error("{listener} listener: tls")]
     Tls {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{self as tree, Address, ApiListener, Listen, Listener as Settings};
-use crate::server::listen::{Address as BindAddress, Limits, Listener};
+use crate::server::listen::{Address as BindAddress, Limits, Listener, Passed};
 use crate::tls::{ClientAuth, Clients, Endpoint, Files, MinVersion};
 
 use super::AppError;
@@ -19,22 +19,24 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the configuration names.
+    /// Binds what the configuration names, unless it is among what was `passed` on.
     ///
     /// # Errors
-    /// [`AppError::Listen`] names the listener and why.
-    pub async fn bind(listen: &Listen) -> Result<Self, AppError> {
+    /// [`AppError::Listen`] names the listener and why, [`AppError::Passed`] a socket that belongs to none.
+    pub async fn bind(listen: &Listen, mut passed: Passed) -> Result<Self, AppError> {
         let api = |listener: &ApiListener| listener.listener.clone();
         let metrics = match &listen.metrics {
-            Some(settings) => Some(bind("metrics", settings).await?),
+            Some(settings) => Some(bind("metrics", settings, &mut passed).await?),
             None => None,
         };
-        Ok(Self {
-            public: bind("public", &listen.public).await?,
-            signing: bind("signing", &api(&listen.signing)).await?,
-            admin: bind("admin", &api(&listen.admin)).await?,
+        let listeners = Self {
+            public: bind("public", &listen.public, &mut passed).await?,
+            signing: bind("signing", &api(&listen.signing), &mut passed).await?,
+            admin: bind("admin", &api(&listen.admin), &mut passed).await?,
             metrics,
-        })
+        };
+        passed.finish().map_err(AppError::Passed)?;
+        Ok(listeners)
     }
 }
 
@@ -56,7 +58,7 @@ pub(super) fn endpoints(listeners: &Listeners) -> Vec<(&'static str, Arc<Endpoin
         .collect()
 }
 
-pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<Listener, AppError> {
+async fn bind(name: &'static str, settings: &Settings, passed: &mut Passed) -> Result<Listener, AppError> {
     let Settings { address, mode, tls, max_connections, request_timeout } = settings;
     let address = match address {
         Address::Tcp(address) => BindAddress::Tcp(*address),
@@ -67,7 +69,10 @@ pub(super) async fn bind(name: &'static str, settings: &Settings) -> Result<List
         Limits { connections: *max_connections, head: default.head.min(request_timeout.as_duration()), ..default };
     let endpoint = tls.as_ref().map(|tls| Endpoint::load(files(tls))).transpose();
     let endpoint = endpoint.map_err(|source| AppError::Tls { listener: name, source: Box::new(source) })?;
-    let listener = Listener::bind(name, &address, limits).await;
+    let listener = match passed.take(&address) {
+        Some(socket) => Listener::over(name, &address, limits, socket),
+        None => Listener::bind(name, &address, limits).await,
+    };
     let listener = listener.map_err(|source| AppError::Listen { listener: name, source })?;
     Ok(match endpoint {
         Some(endpoint) => listener.with_tls(Arc::new(endpoint)),

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, LogFormat};
 use crate::ids::{BackendId, IssuerId, Revision};
+use crate::server::listen::Passed;
 use crate::telemetry::{self, init_logging};
 
 use super::dev::{self, Announcement, DevOptions};
@@ -23,11 +24,12 @@ use super::{App, AppError, Listeners};
 /// # Errors
 /// [`AppError`] says why it did not start, or ended.
 pub fn run(config: Config) -> Result<(), AppError> {
+    let passed = Passed::receive().map_err(AppError::Passed)?;
     start_logging(&config)?;
     config.warnings.iter().for_each(|warning| warn!(reason = %warning, "configuration is doubtful"));
     runtime(&config)?.block_on(async {
         service::harden();
-        let listeners = Listeners::bind(&config.listen).await?;
+        let listeners = Listeners::bind(&config.listen, passed).await?;
         let stop = stop_signal()?;
         App::build(config).await?.run(listeners, stop).await
     })
@@ -42,7 +44,7 @@ pub fn dev(options: &DevOptions, announce: impl FnOnce(&Announcement)) -> Result
     let mut config = dev::config(options, options.public)?;
     start_logging(&config)?;
     runtime(&config)?.block_on(async {
-        let listeners = Listeners::bind(&config.listen).await?;
+        let listeners = Listeners::bind(&config.listen, Passed::default()).await?;
         let public = tcp(&listeners.public).unwrap_or(options.public);
         if public != options.public {
             config = dev::config(options, public)?;

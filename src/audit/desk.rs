@@ -3,15 +3,13 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::thread;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::error::AuditError;
 use super::event::Event;
 use super::log::Head;
+use super::mailbox::Mailbox;
 use super::writer::{Draft, Writer};
 use crate::clock::Clock;
 
@@ -31,95 +29,67 @@ pub enum Message {
     Close(Reply),
 }
 
-/// Records in one group, at most: bounds the memory and how long the first one waits.
-const GROUP_MAX: usize = 4_096;
-
-/// How long the thread rests while it gathers records that nobody waits for: the queue must hold what comes
-/// in that time.
-const REST: Duration = Duration::from_millis(5);
-
-/// How often it rests before it writes them: 100 ms.
-const RESTS: u32 = 20;
-
 /// What the thread owns.
 #[derive(Debug)]
 pub struct Desk {
     writer: Writer,
-    messages: Receiver<Message>,
+    mailbox: Arc<Mailbox<Message>>,
     clock: Arc<dyn Clock>,
     is_impaired: Arc<AtomicBool>,
     /// Records that were taken on trust and could not be written yet.
     owed: Vec<Draft>,
 }
 
+impl Drop for Desk {
+    /// Also if the thread panics: whoever waits is to hear that nobody writes any more.
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
 impl Desk {
     pub fn new(
         writer: Writer,
-        messages: Receiver<Message>,
+        mailbox: Arc<Mailbox<Message>>,
         clock: Arc<dyn Clock>,
         is_impaired: Arc<AtomicBool>,
     ) -> Self {
-        Self { writer, messages, clock, is_impaired, owed: Vec::new() }
+        Self { writer, mailbox, clock, is_impaired, owed: Vec::new() }
     }
 
     /// Ends with [`Message::Close`], or when the last handle is gone.
     pub fn run(mut self) {
         let mut drafts = Vec::new();
         let mut replies = Vec::new();
-        while let Ok(first) = self.messages.recv() {
-            let mut next = Some(first);
-            let mut other = None;
-            let mut is_unhurried = true;
-            let mut rests = RESTS;
-            while let Some(message) = next.take() {
+        let mut urgent = 0;
+        while let Some(messages) = self.mailbox.take(urgent) {
+            urgent = 0;
+            for message in messages {
                 match message {
                     Message::Append(draft, reply) => {
-                        is_unhurried &= reply.is_none();
+                        urgent += usize::from(reply.is_some());
                         drafts.push(draft);
                         replies.push(reply);
                     }
-                    Message::Rotate(_) | Message::Head(_) | Message::Close(_) => {
-                        other = Some(message);
-                        break;
+                    Message::Rotate(reply) => {
+                        self.flush(&mut drafts, &mut replies);
+                        let _ = reply.send(self.writer.rotate(self.clock.now()).map(|()| self.writer.seq()));
                     }
-                }
-                if drafts.len() < GROUP_MAX {
-                    next = self.next(is_unhurried, &mut rests);
+                    Message::Head(reply) => {
+                        self.flush(&mut drafts, &mut replies);
+                        let _ = reply.send(Ok(self.writer.head()));
+                    }
+                    Message::Close(reply) => {
+                        self.flush(&mut drafts, &mut replies);
+                        let _ = reply.send(self.stop());
+                        return;
+                    }
                 }
             }
             self.flush(&mut drafts, &mut replies);
-            match other {
-                Some(Message::Rotate(reply)) => {
-                    let _ = reply.send(self.writer.rotate(self.clock.now()).map(|()| self.writer.seq()));
-                }
-                Some(Message::Head(reply)) => {
-                    let _ = reply.send(Ok(self.writer.head()));
-                }
-                Some(Message::Close(reply)) => {
-                    let _ = reply.send(self.stop());
-                    return;
-                }
-                Some(Message::Append(..)) | None => {}
-            }
         }
         // The handles are gone without a word: no "stopped", but nothing that was taken on trust is lost.
         let _ = self.settle();
-    }
-
-    /// The next message of the group, or `None` if the group is to be written now.
-    fn next(&self, is_unhurried: bool, rests: &mut u32) -> Option<Message> {
-        loop {
-            match self.messages.try_recv() {
-                Ok(message) => return Some(message),
-                Err(TryRecvError::Empty) if is_unhurried && *rests > 0 => {
-                    *rests -= 1;
-                    // Not on the queue, where every record would wake the thread: that is dearer than the
-                    // record. Who waits for an answer wakes it; see `Audit::send`.
-                    thread::park_timeout(REST);
-                }
-                Err(_) => return None,
-            }
-        }
     }
 
     fn flush(&mut self, drafts: &mut Vec<Draft>, replies: &mut Vec<Option<Reply>>) {

@@ -3,9 +3,8 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -16,6 +15,7 @@ use super::digest::Digest;
 use super::disk::{Directory, Disk};
 use super::error::AuditError;
 use super::event::{Event, Signatures};
+use super::mailbox::{Mailbox, Pace, Refused};
 use super::open::{Opened, open};
 use super::options::Options;
 use super::writer::Draft;
@@ -29,14 +29,12 @@ pub struct Audit {
 
 #[derive(Debug)]
 struct Inner {
-    queue: SyncSender<Message>,
+    mailbox: Arc<Mailbox<Message>>,
     clock: Arc<dyn Clock>,
     signatures: Signatures,
     within: Duration,
     /// The last write failed: nobody is told "written" on trust until one has succeeded.
     is_impaired: Arc<AtomicBool>,
-    /// The writer, to be woken while it gathers records that nobody waits for.
-    writer: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -78,14 +76,13 @@ impl Audit {
     ) -> Result<(Self, Opened), AuditError> {
         let (writer, opened) = open(disk, options.clone(), clock.now())?;
         let Options { signatures, segment_bytes: _, segment_age: _, ahead_bytes: _, queue, within } = options;
-        let (queue, messages) = sync_channel(queue);
+        let mailbox = Arc::new(Mailbox::new(queue, Pace::USUAL));
         let is_impaired = Arc::new(AtomicBool::new(false));
-        let desk = Desk::new(writer, messages, clock.clone(), is_impaired.clone());
+        let desk = Desk::new(writer, mailbox.clone(), clock.clone(), is_impaired.clone());
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || desk.run());
         let thread = thread.map_err(AuditError::io("starting the writer"))?;
-        let writer = thread.thread().clone();
         let thread = Mutex::new(Some(thread));
-        let inner = Inner { queue, clock, signatures, within, is_impaired, writer, thread };
+        let inner = Inner { mailbox, clock, signatures, within, is_impaired, thread };
         Ok((Self { inner: Arc::new(inner) }, opened))
     }
 
@@ -148,7 +145,7 @@ impl Audit {
         let mut patience = self.inner.within.as_millis() / PAUSE.as_millis();
         while let Err(error) = self.inner.hand_over(message) {
             message = match error {
-                TrySendError::Full(message) if patience > 0 => message,
+                Refused::Full(message) if patience > 0 => message,
                 error => return Err(refused(error)),
             };
             patience -= 1;
@@ -186,15 +183,15 @@ impl Audit {
 }
 
 impl Inner {
-    /// Puts a message into the queue, and wakes the writer unless nobody waits for the message.
-    fn hand_over(&self, message: Message) -> Result<(), TrySendError<Message>> {
-        let is_unhurried = matches!(message, Message::Append(_, None));
-        let sent = self.queue.try_send(message);
-        // Only under `Signatures::Async` does it rest anywhere but on the queue.
-        if self.signatures == Signatures::Async && (!is_unhurried || sent.is_err()) {
-            self.writer.unpark();
-        }
-        sent
+    fn hand_over(&self, message: Message) -> Result<(), Refused<Message>> {
+        let is_urgent = !matches!(message, Message::Append(_, None));
+        self.mailbox.put(message, is_urgent)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.mailbox.end();
     }
 }
 
@@ -215,9 +212,9 @@ fn late() -> AuditError {
     AuditError::io("waiting for the disk")(io::ErrorKind::TimedOut.into())
 }
 
-fn refused(error: TrySendError<Message>) -> AuditError {
+fn refused(error: Refused<Message>) -> AuditError {
     match error {
-        TrySendError::Full(_) => AuditError::Busy,
-        TrySendError::Disconnected(_) => AuditError::Closed,
+        Refused::Full(_) => AuditError::Busy,
+        Refused::Closed => AuditError::Closed,
     }
 }

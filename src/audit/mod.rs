@@ -26,6 +26,7 @@ mod fields;
 mod ledger;
 mod line;
 mod log;
+mod mailbox;
 mod open;
 mod options;
 mod reader;

@@ -17,7 +17,7 @@ use crate::ids::{BackendId, IssuerId, Kid, RingName};
 use crate::lifecycle::time::Span;
 
 pub use access::{Access, Explain};
-pub use audit::{Audit, AuditVerify};
+pub use audit::{Audit, AuditExport, AuditSearch, AuditVerify, Between, ExportFormat, Sought};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

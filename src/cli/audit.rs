@@ -1,5 +1,11 @@
 //! `jwksd audit`: the log, checked without the daemon or read through it.
 
+mod cef;
+mod export;
+mod ocsf;
+mod search;
+mod select;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,8 +18,8 @@ use super::failure::Failure;
 use super::moment::absolute;
 use super::paint::{BAD, DOUBTFUL, GOOD, PAST, PLAIN, TITLE, paint, tame};
 use super::table::{Cell, Table};
-use crate::audit::Tail;
 use crate::audit::verify::{Against, Report, Start, Trust, verify_against};
+use crate::audit::{Fault, Tail};
 use crate::jose::jwk::Jwk;
 use crate::jose::jwk_set;
 use crate::server::api::{self, AuditPage, AuditRecord, CheckpointRequest};
@@ -24,6 +30,8 @@ pub fn audit(args: &args::Audit, context: Context<'_>) -> Result<(), Failure> {
     match args {
         args::Audit::Verify(args) => check(args, context),
         args::Audit::Tail { lines, daemon } => tail(*lines, daemon, context),
+        args::Audit::Search(args) => search::search(args, context),
+        args::Audit::Export(args) => export::export(args, context),
         args::Audit::Checkpoint(daemon) => checkpoint(daemon, context),
     }
 }
@@ -38,8 +46,14 @@ fn check(args: &args::AuditVerify, context: Context<'_>) -> Result<(), Failure> 
         against.checkpoints.extend(read_checkpoints(path)?);
     }
     let report = verify_against(directory, &against);
-    let report = report.map_err(|source| Failure::Audit { directory: directory.clone(), source })?;
+    let report = report.map_err(damaged(directory))?;
     context.tell(&as_json(&report), |_| render_report(directory, &report))
+}
+
+/// A log that is not what was written.
+fn damaged(directory: &Path) -> impl Fn(Fault) -> Failure {
+    let directory = directory.to_owned();
+    move |source| Failure::Audit { directory: directory.clone(), source }
 }
 
 /// A JWK, or a JWK Set as it lies beside the log.

@@ -64,6 +64,7 @@ impl Context<'_> {
     }
 }
 
-fn unwritten(source: io::Error) -> Failure {
+/// Standard output takes no more.
+pub(super) fn unwritten(source: io::Error) -> Failure {
     Failure::Output { what: "standard output".to_owned(), source }
 }

@@ -26,6 +26,35 @@ impl Until {
     }
 }
 
+/// A moment, named outright or by how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Then.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Span),
+}
+
+impl Since {
+    /// The moment, seen from `now`.
+    #[must_use]
+    pub fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(span) => now - span,
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = UntilError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at = text.parse().map(Self::At).ok();
+        at.or_else(|| text.parse().map(Self::Ago).ok()).ok_or(UntilError)
+    }
+}
+
 /// A text that is neither.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("write a moment such as 2026-12-20T00:00:00Z, or a length of time such as 30d")]

@@ -4,6 +4,7 @@
 
 mod counters;
 mod paced;
+mod passed;
 mod renew;
 mod secure;
 mod serve;
@@ -11,9 +12,11 @@ mod unit;
 mod unix;
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +26,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::tls::Endpoint;
 
 pub use counters::{ConnectionMetrics, Counters};
+pub use passed::{Passed, PassedError, Socket as PassedSocket};
 pub use renew::{CertificateMetrics, renew};
 pub use serve::serve;
 use unix::SocketFile;
@@ -102,6 +106,18 @@ pub enum BindError {
     /// Anybody could replace the socket by one of their own.
     #[error("the directory of {0} is writable by everybody; chmod it")]
     OpenDirectory(Address),
+    /// More may connect than the configuration says.
+    #[error(
+        "{address} was passed on with mode {shown:04o}, which lets in more than {mode:04o} does; set SocketMode={mode:04o}"
+    )]
+    TooOpen {
+        /// Where.
+        address: Address,
+        /// The permissions that its file has.
+        shown: u32,
+        /// Those that it may have.
+        mode: u32,
+    },
 }
 
 /// A bound listener.
@@ -127,8 +143,8 @@ pub enum Units {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    /// The file goes with the listener.
-    Unix(UnixListener, SocketFile),
+    /// The file goes with the listener, if it is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 impl Listener {
@@ -155,10 +171,42 @@ impl Listener {
                     unix::Fault::NotASocket => BindError::NotASocket(address.clone()),
                     unix::Fault::OpenDirectory => BindError::OpenDirectory(address.clone()),
                 })?;
-                (Socket::Unix(listener, file), address.clone())
+                (Socket::Unix(listener, Some(file)), address.clone())
             }
         };
         Ok(Self { socket, name, address: bound, limits, tls: None, units: Units::Ignored })
+    }
+
+    /// As [`Listener::bind`], with a socket that is bound already. A Unix socket's file stays when the listener goes: it
+    /// is another's, and clients wait at it for the next one.
+    ///
+    /// Must run within a tokio runtime.
+    /// # Errors
+    /// [`BindError::TooOpen`] if more may connect than `address` says, [`BindError::Io`] if the system refuses.
+    pub fn over(
+        name: &'static str,
+        address: &Address,
+        limits: Limits,
+        socket: PassedSocket,
+    ) -> Result<Self, BindError> {
+        let failed = |source| BindError::Io { address: address.clone(), source };
+        let socket = match socket {
+            PassedSocket::Tcp(listener) => {
+                let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+                Socket::Tcp(listener.map_err(failed)?)
+            }
+            PassedSocket::Unix(listener) => {
+                if let Address::Unix { path, mode } = address {
+                    let shown = socket_mode(path).map_err(failed)?;
+                    if shown & !mode != 0 {
+                        return Err(BindError::TooOpen { address: address.clone(), shown, mode: *mode });
+                    }
+                }
+                let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+                Socket::Unix(listener.map_err(failed)?, None)
+            }
+        };
+        Ok(Self { socket, name, address: address.clone(), limits, tls: None, units: Units::Ignored })
     }
 
     /// The same, over TLS if it is a TCP address.
@@ -192,6 +240,10 @@ impl Listener {
     pub fn address(&self) -> &Address {
         &self.address
     }
+}
+
+fn socket_mode(path: &Path) -> io::Result<u32> {
+    fs::symlink_metadata(path).map(|file| file.permissions().mode() & 0o777)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it. Every text is kept in `cli/*.txt`, to be read by people.
 
 mod access;
+mod audit_log;
 mod help;
 mod program;
 mod stub;

@@ -12,7 +12,7 @@ mod latch;
 pub mod router;
 mod settings;
 pub mod token;
-mod wire;
+pub mod wire;
 pub mod worker;
 
 pub use fault::Fault;

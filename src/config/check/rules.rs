@@ -13,7 +13,12 @@ use crate::lifecycle::time::Span;
 const OURS: [&str; 4] = ["iss", "iat", "exp", "jti"];
 
 pub(super) fn rules(table: Spanned<ClaimsTable>, faults: &mut Faults<'_>) -> Option<Rules> {
+    let place = table.span();
     let ClaimsTable { aud, sub, typ, max_ttl, require, forbid, values, max_size } = table.into_inner();
+    let is_empty = [("aud", is_none(aud.as_ref())), ("sub", is_none(sub.as_ref())), ("typ", is_none(typ.as_ref()))];
+    for (name, _) in is_empty.into_iter().filter(|(_, is_empty)| *is_empty) {
+        faults.at(&place, format!("{name} = [] allows none, so nothing could be signed; list some, or leave it out"));
+    }
     for (name, key) in values.keys().map(|key| (key.get_ref().clone(), key)) {
         match name.as_str() {
             name if OURS.contains(&name) => {
@@ -50,6 +55,10 @@ pub(super) fn rules(table: Spanned<ClaimsTable>, faults: &mut Faults<'_>) -> Opt
         values: values.into_iter().map(|(name, value)| (name.into_inner(), value.into_inner().0.0)).collect(),
         max_size: plain(max_size).map(|size| usize::try_from(size.0).unwrap_or(usize::MAX)),
     })
+}
+
+fn is_none<T>(list: Option<&OneOrMany<T>>) -> bool {
+    list.is_some_and(|list| list.0.is_empty())
 }
 
 fn many<T: Scalar>(list: Option<OneOrMany<T>>) -> Option<Vec<T>> {

@@ -11,20 +11,24 @@ use tracing::debug;
 use super::Shared;
 use crate::access::caller::{Caller, Peer};
 use crate::server::caller::identify;
-use crate::server::http::REQUEST_ID;
+use crate::server::http::{REQUEST_ID, discard};
 use crate::server::openapi;
 use crate::server::problem::{Code, Refusal};
 use crate::signer::Asker;
 
 /// Identifies the caller, names the request, bounds its time, and turns refusals into problems.
-pub async fn around(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+pub async fn around(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let request_id = shared.ids.name(request.headers());
     let connected = request.extensions().get::<Caller>().cloned();
     // The connection has put its caller there; without one nobody is granted anything.
     let connected = connected.unwrap_or_else(|| Caller::at(Peer::Tcp(([0, 0, 0, 0], 0).into())));
     let (caller, outcome) = match identify(&shared.parts.access.trusted, &connected, request.headers()).await {
         Ok(caller) => (caller.clone(), inside(&shared, caller, &request_id, request, next).await),
-        Err(refusal) => (connected, Err(refusal)),
+        Err(refusal) => {
+            let version = request.version();
+            discard(request.body_mut(), version).await;
+            (connected, Err(refusal))
+        }
     };
     let mut response = match outcome {
         Ok(mut response) => match response.extensions_mut().remove::<Refusal>() {
@@ -46,15 +50,21 @@ async fn inside(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    check_path(request.uri().path())?;
     let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
     let path = request.uri().path();
     debug!(caller = %caller, request_id, action = path, "admin request");
     if let Some(answer) = shared.parts.health.answer(path).filter(|_| is_read) {
         return Ok(answer.map(Body::new));
     }
-    let room = shared.room.try_acquire();
-    let _room = room.map_err(|_| Code::Busy.refusal("too many requests are under way").retry_after(1))?;
+    let busy = |_| Code::Busy.refusal("too many requests are under way").retry_after(1);
+    let _room = match check_path(path).and_then(|()| shared.room.try_acquire().map_err(busy)) {
+        Ok(room) => room,
+        Err(refusal) => {
+            let version = request.version();
+            discard(request.body_mut(), version).await;
+            return Err(refusal);
+        }
+    };
     request.extensions_mut().insert(Asker { caller, request_id: request_id.to_owned() });
     timeout(shared.parts.settings.within, next.run(request)).await.map_err(|_| {
         if is_read {
@@ -109,12 +119,16 @@ impl IntoResponse for Refusal {
 }
 
 /// No endpoint has this path.
-pub async fn nothing() -> Refusal {
+pub async fn nothing(mut request: Request) -> Refusal {
+    let version = request.version();
+    discard(request.body_mut(), version).await;
     Code::NotFound.refusal("there is nothing here")
 }
 
 /// The path is right, the method is not.
-pub async fn wrong_method() -> Refusal {
+pub async fn wrong_method(mut request: Request) -> Refusal {
+    let version = request.version();
+    discard(request.body_mut(), version).await;
     Code::MethodNotAllowed.refusal("see the header Allow")
 }
 

@@ -222,6 +222,7 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("caller who may not", &[(CALLER, "{ loopback = false }")]),
     ("rules without signing", &[(ALLOW, "allow = [\"read\"]\nclaims = { aud = \"a\" }")]),
     ("rules at odds", &[(ALLOW, "allow = [\"sign\"]\nclaims = { aud = \"a\", require = \"x\", forbid = [\"x\", \"exp\", \"aud\"], values = { iss = \"i\", sub = \"s\" }, max_ttl = \"0s\" }")]),
+    ("rules that list nothing", &[(ALLOW, "allow = [\"sign\"]\nclaims = { aud = [], sub = [], typ = [], require = [] }")]),
     ("rule that nobody knows", &[(ALLOW, "allow = [\"sign\"]\nclaims = { audience = \"a\", values = { x = 1.5 } }")]),
     ("unknown operation", &[(ALLOW, "allow = [\"sing\", \"destroy\"]")]),
     ("nothing allowed", &[(ALLOW, "allow = []")]),

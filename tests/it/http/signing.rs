@@ -1,5 +1,6 @@
 //! What identity providers see.
 
+use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, jwk::JwkSet};
 use jwksd::access::grant::Operation;
 use jwksd::jose::base64url;
@@ -190,7 +191,13 @@ async fn everybody_may_ask_who_they_are() {
     let mut client = Client::tcp(world.signing).await;
     let shown = client.ask("GET", "/v1/whoami", &[("authorization", "Bearer t")], None).await.json();
     assert_eq!(shown["allowed"], serde_json::json!([{ "issuer": "main", "operations": ["sign"] }]));
-    assert_eq!(shown["proofs"][0], shown["caller"]);
+    // What it says of itself is what `jwksd access explain --as` and a grant take.
+    let hash = digest::digest(&digest::SHA256, b"t");
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(shown["proofs"][0], format!("token_sha256:{hash}"));
+    for proof in shown["proofs"].as_array().unwrap() {
+        assert!(proof.as_str().unwrap().parse::<jwksd::cli::access::Proof>().is_ok(), "{proof}");
+    }
     let nobody = client.ask("GET", "/v1/whoami", &[], None).await.json();
     assert_eq!((&nobody["allowed"], &nobody["proofs"]), (&serde_json::json!([]), &serde_json::json!(["loopback"])));
     assert_eq!(client.ask("POST", "/v1/whoami", &[], None).await.code(), "method_not_allowed");

@@ -119,6 +119,19 @@ async fn both_sides_agree_on_a_version_of_http() {
     let body = "--http2 -X POST -H content-type:application/json -d {\"claims\":{}} -o /dev/null -w %{http_code}";
     let (code, text) = site.curl("", body, site.world.signing, "/v1/issuers/main/rings/es256/jwt");
     assert_eq!((code, text.as_str()), (0, "403"));
+    // Whoever is refused on the admin listener has sent a body all the same, and gets an answer, not a reset.
+    let large = site.authority.path("large");
+    fs::write(&large, vec![b' '; 60_000]).unwrap();
+    let body = "--http2 -X POST -H content-type:application/json --data-binary @large -o /dev/null -w %{http_code}";
+    for (path, status) in [
+        ("/v1/nothing", "404"),
+        ("/v1/status", "405"),
+        ("/v1/a//b", "400"),
+        ("/v1/issuers/main/rings/es256/rotate", "400"),
+    ] {
+        let (code, text) = site.curl("", body, site.world.admin, path);
+        assert_eq!((code, text.as_str()), (0, status), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

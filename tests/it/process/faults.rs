@@ -2,9 +2,11 @@
 
 mod adopt;
 mod disk;
+mod passed;
 mod service;
 mod start;
 mod stop;
+mod tls;
 
 use serde_json::json;
 
