@@ -169,6 +169,9 @@ pub enum JsonFault {
     /// An escape stands for half of a surrogate pair, which is no character.
     #[error("half of a surrogate pair at byte {0}")]
     LoneSurrogate(usize),
+    /// A number is too large for a double, so that readers make infinity of it, or refuse it.
+    #[error("a number that is too large, up to byte {0}")]
+    Number(usize),
     /// The member stands twice in its object.
     #[error("duplicate member")]
     Duplicate,
@@ -230,6 +233,7 @@ impl JsonError {
             JsonFault::Trailing(_) => "json_trailing_text",
             JsonFault::Syntax { .. } => "json_syntax",
             JsonFault::LoneSurrogate(_) => "json_lone_surrogate",
+            JsonFault::Number(_) => "json_number_range",
             JsonFault::Duplicate => "json_duplicate_member",
             JsonFault::CaseVariant(_) => "json_case_variant_member",
             JsonFault::Type(_) => "json_wrong_type",

@@ -47,6 +47,9 @@ const DEPTH_MAX: usize = 128;
 /// hostile object costs no more than its bytes.
 const FEW: usize = 24;
 
+/// A number of fewer characters, and without an exponent, is finite as a double.
+const DOUBLE_DIGITS: usize = 309;
+
 type Scanned<T = ()> = Result<T, JsonError>;
 
 impl<'a, 'l> Scanner<'a, 'l> {
@@ -208,7 +211,9 @@ impl<'a, 'l> Scanner<'a, 'l> {
         Ok(())
     }
 
+    /// Source: RFC 8259, section 6: what a double holds is what readers agree on.
     fn number(&mut self) -> Scanned {
+        let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -227,7 +232,11 @@ impl<'a, 'l> Scanner<'a, 'l> {
             }
             self.digits()?;
         }
-        Ok(())
+        let is_small = self.since(start).len() < DOUBLE_DIGITS && !self.since(start).contains(['e', 'E']);
+        if is_small || self.since(start).parse::<f64>().is_ok_and(f64::is_finite) {
+            return Ok(());
+        }
+        Err(JsonError::new(JsonFault::Number(self.at)))
     }
 
     fn digits(&mut self) -> Scanned {

@@ -42,6 +42,7 @@ async fn a_request_for_a_token_is_read_strictly() {
         (r#"{"claims":{"sub":"a","Sub":"b"}}"#, 400, "json_case_variant_member"),
         (r#"{"claims":{"x":{"y":{"z":1,"z":2}}}}"#, 400, "json_duplicate_member"),
         (r#"{"claims":{"a":"\ud800"}}"#, 400, "json_lone_surrogate"),
+        (r#"{"claims":{"a":1e400}}"#, 400, "json_number_range"),
         (r#"{"claims":"sub"}"#, 400, "json_not_object"),
         (r#"{"claims":{},"kid":"x"}"#, 400, "member_unknown"),
         (r#"{"claims":{},"alg":"HS256"}"#, 400, "member_unknown"),
