@@ -206,6 +206,7 @@ fn only_the_app_names_concrete_parts() {
         "backend::software",
         "backend::pkcs11",
         "backend::aws_kms",
+        "backend::gcp_kms",
         "publish::directory",
         "backend::guarded",
     ];

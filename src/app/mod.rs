@@ -6,6 +6,8 @@
 mod aws;
 mod dev;
 mod error;
+#[cfg(feature = "gcp")]
+mod gcp;
 mod init;
 mod listen;
 mod open;

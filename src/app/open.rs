@@ -73,7 +73,10 @@ pub(super) fn backends(
 }
 
 /// One configured backend, bare.
-#[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "not every kind needs a clock"))]
+#[cfg_attr(
+    not(any(feature = "aws", feature = "gcp")),
+    expect(unused_variables, reason = "not every kind needs a clock")
+)]
 pub(super) fn backend(
     config: &Config,
     id: &BackendId,
@@ -98,6 +101,10 @@ pub(super) fn backend(
         BackendKind::Pkcs11(token) => super::token::backend(config, id, token, metrics),
         #[cfg(not(feature = "pkcs11"))]
         BackendKind::Pkcs11(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "pkcs11" }),
+        #[cfg(feature = "gcp")]
+        BackendKind::GcpKms(key_ring) => Ok(super::gcp::backend(config, id, key_ring, metrics, clock)),
+        #[cfg(not(feature = "gcp"))]
+        BackendKind::GcpKms(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "gcp" }),
     }
 }
 

@@ -7,6 +7,8 @@
 pub mod aws_kms;
 #[cfg(any(feature = "aws", feature = "gcp"))]
 pub mod cloud;
+#[cfg(feature = "gcp")]
+pub mod gcp_kms;
 pub mod guarded;
 pub mod metrics;
 #[cfg(feature = "pkcs11")]

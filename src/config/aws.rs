@@ -1,9 +1,6 @@
 //! AWS KMS, as the file says it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
-
-use http::Uri;
 
 use super::value::Scalar;
 use crate::lifecycle::time::Span;
@@ -67,30 +64,6 @@ impl Scalar for Region {
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let good = (1..=32).contains(&text.len()) && text.bytes().all(word);
         Some(if good { Ok(Self(text.to_owned())) } else { Err(format!("{text:?} is not the name of a region")) })
-    }
-}
-
-/// The address of a service that stands in for a public one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint(pub(super) String);
-
-impl Scalar for Endpoint {
-    const EXPECTED: &'static str = "a URL in quotes, such as \"https://kms.internal.example.com\"";
-
-    fn text(text: &str) -> Option<Result<Self, String>> {
-        let url: Option<Uri> = text.parse().ok();
-        let host = url.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
-        let is_here = || host.and_then(|host| host.parse::<IpAddr>().ok()).is_some_and(|address| address.is_loopback());
-        let has_user = url.as_ref().and_then(Uri::authority).is_some_and(|authority| authority.as_str().contains('@'));
-        let good = match url.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => host.is_some() && !has_user,
-            Some("http") => is_here() && !has_user,
-            _ => false,
-        };
-        Some(match good {
-            true => Ok(Self(text.to_owned())),
-            false => Err("not a URL that begins with https://, or with http:// and a loopback address".to_owned()),
-        })
     }
 }
 

@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::aws::{AliasPrefix, Endpoint, Region, TagText};
+use super::aws::{AliasPrefix, Region, TagText};
+use super::gcp::{Endpoint, GcpCredentials, KeyRingName, Protection};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
@@ -152,11 +153,16 @@ table!(BackendTable, "a table [backends.NAME]" {
     hang_limit: Field<Span>,
     region: Field<Region>,
     profile: Field<PlainText>,
-    endpoint: Field<Endpoint>,
     tagging_endpoint: Field<Endpoint>,
-    sign_rate: Field<Count>,
-    deletion_window: Field<Span>,
     create: Section<AwsCreateTable>,
+    key_ring: Field<KeyRingName>,
+    create_key_ring: Field<bool>,
+    protection: Field<Protection>,
+    deletion_window: Field<Span>,
+    endpoint: Field<Endpoint>,
+    credentials: Field<GcpCredentials>,
+    sign_rate: Field<Count>,
+    write_rate: Field<Count>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
 });

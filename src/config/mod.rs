@@ -11,6 +11,7 @@ mod check;
 mod document;
 mod fault;
 mod file;
+mod gcp;
 mod nearest;
 mod one_or_many;
 mod scalar;
@@ -26,6 +27,7 @@ use self::file::File;
 
 pub use aws::{AwsCreate, AwsKms};
 pub use fault::{ConfigErrors, Fault};
+pub use gcp::{GcpCredentials, GcpKms, KeyRingName, Protection, gcp_has};
 pub use token::{Isolation, Pkcs11, TokenChoice};
 pub use tree::*;
 pub use url::{IssuerUrl, UrlError};

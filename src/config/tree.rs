@@ -13,6 +13,7 @@ use std::path::PathBuf;
 pub use super::audit::{Audit, AuditSignatures, Checkpoints};
 use super::aws::AwsKms;
 use super::fault::Fault;
+use super::gcp::GcpKms;
 use super::secret::Secret;
 use super::token::Pkcs11;
 use super::url::IssuerUrl;
@@ -112,6 +113,8 @@ pub enum BackendKind {
     AwsKms(Box<AwsKms>),
     /// Keys inside a token that a PKCS#11 module drives.
     Pkcs11(Box<Pkcs11>),
+    /// Keys inside Google Cloud KMS.
+    GcpKms(Box<GcpKms>),
 }
 
 impl Backend {

@@ -15,6 +15,8 @@ use crate::support::fake_backend::FakeBackend;
 
 #[cfg(feature = "aws")]
 mod aws_kms;
+#[cfg(feature = "gcp")]
+mod gcp;
 mod guarded;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;

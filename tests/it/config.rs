@@ -1,7 +1,8 @@
 //! The configuration as operators meet it: every message is in `config_errors.txt`, to be read by people.
 
+mod aws;
 mod cases;
-mod clouds;
+mod gcp;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -8,6 +8,8 @@ mod contract;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod faults;
+#[cfg(feature = "gcp")]
+mod gcp;
 #[cfg(feature = "pkcs11")]
 mod hsm;
 mod verifiers;

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::backend::Backends;
+use super::backend::{Backends, refuse_lacking};
 use super::faults::Faults;
 use super::ring::reference;
 use crate::config::audit::CHECKPOINT_PERIOD;
@@ -65,5 +65,6 @@ fn checkpoints(table: Spanned<CheckpointsTable>, backends: &Backends, faults: &m
     let backend = reference(&backend, backends, faults)?;
     // RSA keys get their default size, which is as long as a checkpoint is worth.
     let key = KeySpec::new(algorithm, None).ok()?;
+    refuse_lacking(&backend, key, backends, &place, faults);
     Some(Checkpoints { backend, key, every })
 }

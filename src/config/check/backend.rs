@@ -1,6 +1,7 @@
 //! The backends, and the secrets that they need; what each kind asks for is in a file of its own.
 
 mod aws_kms;
+mod gcp;
 mod pkcs11;
 mod software;
 
@@ -13,11 +14,13 @@ use super::issuer::Issuers;
 use super::{Entry, entries};
 use crate::config::document::Place;
 use crate::config::file::{BackendTable, Named, SecretTable};
+use crate::config::gcp::gcp_has;
 use crate::config::scalar::BackendWord;
 use crate::config::secret::Secret;
 use crate::config::tree::{Backend, BackendKind};
 use crate::config::value::plain;
 use crate::ids::BackendId;
+use crate::jose::alg::KeySpec;
 
 /// The named backends, those with faults included, so that references to them are not called unknown.
 pub(super) type Backends = BTreeMap<BackendId, FoundBackend>;
@@ -63,19 +66,25 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         hang_limit,
         region,
         profile,
-        endpoint,
         tagging_endpoint,
-        sign_rate,
-        deletion_window,
         create,
+        key_ring,
+        create_key_ring,
+        protection,
+        deletion_window,
+        endpoint,
+        credentials,
+        sign_rate,
+        write_rate,
         sign_deadline,
         max_in_flight,
     } = table;
     let kind_place = kind.as_ref().map(Spanned::span);
-    let kind = faults.require(place, "kind", kind, "set it to \"aws-kms\", \"pkcs11\" or \"software\"");
+    let remedy = "set it to \"aws-kms\", \"gcp-kms\", \"pkcs11\" or \"software\"";
+    let kind = faults.require(place, "kind", kind, remedy);
     if let Some(kind) = kind {
         // Each key with the kinds that it is for.
-        use BackendWord::{AwsKms, Pkcs11, Software};
+        use BackendWord::{AwsKms, GcpKms, Pkcs11, Software};
         refuse(kind, "sealing_key", &sealing_key, &[Software], faults);
         refuse(kind, "passphrase", &passphrase, &[Software], faults);
         refuse(kind, "module", &module, &[Pkcs11], faults);
@@ -88,11 +97,16 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         refuse(kind, "hang_limit", &hang_limit, &[Pkcs11], faults);
         refuse(kind, "region", &region, &[AwsKms], faults);
         refuse(kind, "profile", &profile, &[AwsKms], faults);
-        refuse(kind, "endpoint", &endpoint, &[AwsKms], faults);
         refuse(kind, "tagging_endpoint", &tagging_endpoint, &[AwsKms], faults);
-        refuse(kind, "sign_rate", &sign_rate, &[AwsKms], faults);
-        refuse(kind, "deletion_window", &deletion_window, &[AwsKms], faults);
         refuse(kind, "create", &create, &[AwsKms], faults);
+        refuse(kind, "key_ring", &key_ring, &[GcpKms], faults);
+        refuse(kind, "create_key_ring", &create_key_ring, &[GcpKms], faults);
+        refuse(kind, "protection", &protection, &[GcpKms], faults);
+        refuse(kind, "deletion_window", &deletion_window, &[AwsKms, GcpKms], faults);
+        refuse(kind, "endpoint", &endpoint, &[AwsKms, GcpKms], faults);
+        refuse(kind, "credentials", &credentials, &[GcpKms], faults);
+        refuse(kind, "sign_rate", &sign_rate, &[AwsKms, GcpKms], faults);
+        refuse(kind, "write_rate", &write_rate, &[GcpKms], faults);
     }
     let kind = match kind? {
         BackendWord::Software => {
@@ -112,6 +126,19 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         BackendWord::Pkcs11 => {
             let token = pkcs11::Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };
             BackendKind::Pkcs11(Box::new(token.check(place, faults)?))
+        }
+        BackendWord::GcpKms => {
+            let key_ring = gcp::KeyRing {
+                key_ring,
+                create_key_ring,
+                protection,
+                deletion_window,
+                endpoint,
+                credentials,
+                sign_rate,
+                write_rate,
+            };
+            BackendKind::GcpKms(Box::new(key_ring.check(place, faults)?))
         }
     };
     let default = Backend::new(kind);
@@ -154,6 +181,18 @@ fn secret(table: Spanned<SecretTable>, faults: &mut Faults<'_>) -> Option<Secret
     let file = plain(file).map(|path| Secret::File(path.0));
     let credential = plain(credential).map(|name| Secret::Credential(name.0));
     file.or(credential).or(plain(env).map(|name| Secret::Env(name.0)))
+}
+
+/// Reports a kind of key that the backend can never have.
+pub(super) fn refuse_lacking(id: &BackendId, key: KeySpec, backends: &Backends, at: &Place, faults: &mut Faults<'_>) {
+    let kind = backends.get(id).and_then(|found| found.backend.as_ref()).map(|backend| &backend.kind);
+    if matches!(kind, Some(BackendKind::GcpKms(_))) && !gcp_has(key) {
+        let problem = format!(
+            "backend {id} is Google Cloud KMS, which has no keys for {key}; it has ES256, ES384, Ed25519 and EdDSA, RS256 \
+             and PS256, and with rsa_bits = 4096 also RS512 and PS512"
+        );
+        faults.at(at, problem);
+    }
 }
 
 /// A backend that no ring uses is most often a ring that uses the wrong one.

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::backend::{Backends, FoundBackend};
+use super::backend::{Backends, FoundBackend, refuse_lacking};
 use super::faults::{Faults, configured};
 use crate::config::document::Place;
 use crate::config::file::{BlackoutTable, RingTable};
@@ -50,6 +50,7 @@ pub(super) fn ring(
         typ,
         raw_signatures,
     } = table;
+    let algorithm_place = algorithm.as_ref().map(Spanned::span);
     let algorithm = faults.require(place, "algorithm", algorithm, "set it, such as algorithm = \"ES256\"");
     let key = algorithm.and_then(|algorithm| key_spec(algorithm, rsa_bits, faults));
     let chosen = reference(&backend, around.backends, faults);
@@ -60,6 +61,10 @@ pub(super) fn ring(
     }
     if let (Some(field), true) = (&standby_backend, chosen.is_some() && chosen == second) {
         faults.at(&field.span(), "the same as backend, so it changes nothing; name another one or remove it");
+    }
+    if let (Some(at), Some(key)) = (&algorithm_place, key) {
+        let both = [&chosen, &second].into_iter().flatten();
+        both.for_each(|id| refuse_lacking(id, key, around.backends, at, faults));
     }
     let outside = [&chosen, &second].into_iter().flatten().any(|id| around.backends.get(id).is_some_and(is_outside));
     let deadline = [&chosen, &second].into_iter().flatten().filter_map(|id| around.backends.get(id)?.backend.as_ref());
@@ -106,7 +111,7 @@ pub(super) fn ring(
 /// Whether keys are used by code that is not ours, so that a signature is worth a look.
 fn is_outside(found: &FoundBackend) -> bool {
     found.backend.as_ref().is_some_and(|backend| match backend.kind {
-        BackendKind::AwsKms(_) | BackendKind::Pkcs11(_) => true,
+        BackendKind::AwsKms(_) | BackendKind::GcpKms(_) | BackendKind::Pkcs11(_) => true,
         BackendKind::Software(_) => false,
     })
 }

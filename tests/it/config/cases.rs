@@ -40,6 +40,7 @@ pub const PUBLIC: &str = "{ address = \"127.0.0.1:8080\" }";
 pub const SIGNING: &str = "{ address = \"unix:/run/jwksd/sign.sock\" }";
 pub const SEALING: &str = "sealing_key = { file = \"/etc/jwksd/sealing.key\" }";
 pub const TOKEN: &str = "kind = \"pkcs11\"\nmodule = \"/m.so\"\ntoken = \"jwksd\"\npin = { file = \"/etc/jwksd/pin\" }";
+pub const KEY_RING: &str = "kind = \"gcp-kms\"\nkey_ring = \"projects/p/locations/l/keyRings/r\"";
 pub const URL: &str = "url = \"https://id.example.com\"";
 pub const RING: &str = "backend = \"soft\"\n";
 pub const CALLER: &str = "{ uid = 1001 }";
@@ -79,6 +80,16 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("workers without processes", &[("kind = \"software\"", TOKEN), (SEALING, "isolation = \"none\"\nworkers = 2")]),
     ("isolation of no kind", &[("kind = \"software\"", TOKEN), (SEALING, "isolation = \"thread\"")]),
     ("more threads than help", &[("kind = \"software\"", TOKEN), (SEALING, "threads = 500\nhang_limit = \"0s\"")]),
+    ("key ring without a name", &[("kind = \"software\"", "kind = \"gcp-kms\""), (SEALING, "")]),
+    ("key ring by half its name", &[("kind = \"software\"", "kind = \"gcp-kms\"\nkey_ring = \"jwksd\""), (SEALING, "")]),
+    ("key ring with a token", &[("kind = \"software\"", KEY_RING), (SEALING, "token = \"jwksd\"")]),
+    ("token with a key ring", &[("kind = \"software\"", TOKEN), (SEALING, "key_ring = \"r\"\nprotection = \"hsm\"")]),
+    ("nobody at Google's door", &[("kind = \"software\"", KEY_RING), (SEALING, "credentials = \"anonymous\"")]),
+    ("credentials over plain http", &[("kind = \"software\"", KEY_RING), (SEALING, "endpoint = \"http://10.0.0.1\"")]),
+    ("restorable for too short a time", &[("kind = \"software\"", KEY_RING), (SEALING, "deletion_window = \"1h\"")]),
+    ("no such level", &[("kind = \"software\"", KEY_RING), (SEALING, "protection = \"HSM\"")]),
+    ("no such keys at Google", &[("kind = \"software\"", KEY_RING), (SEALING, ""), ("\"ES256\"", "\"ES512\"")]),
+    ("no such checkpoints at Google", &[("kind = \"software\"", KEY_RING), (SEALING, ""), ("[data]", "[audit.checkpoints]\nbackend = \"soft\"\nalgorithm = \"PS384\"\n[data]")]),
     ("token above its table", &[("[data]", "token = \"jwksd\"\n[data]")]),
     // Values of the wrong kind.
     ("number for a text", &[("\"prod-eu\"", "7")]),

@@ -14,6 +14,8 @@ use std::time::Duration;
 use jwksd::server::api::{CompromiseReport, Issuer, Token};
 use serde_json::json;
 
+#[cfg(feature = "gcp")]
+use crate::support::cloud_kms::CloudKms;
 use crate::support::daemon::{Installation, Layout, PATIENCE, free_port, monotonic, now, pause, until};
 #[cfg(feature = "pkcs11")]
 use crate::support::shimmed::Shimmed;
@@ -86,6 +88,14 @@ fn no_library_rejects_a_token_that_was_signed_in_a_token() {
          pin = {{ file = {pin:?} }}\nsign_deadline = \"1s\"\n"
     );
     across_rotations_and_a_compromise(&["ES256", "RS256", "PS256", "Ed25519"], "hsm", &backend);
+}
+
+/// The same with keys in Google Cloud, and signatures that come as DER.
+#[cfg(feature = "gcp")]
+#[test]
+fn no_library_rejects_a_token_that_was_signed_in_google_cloud() {
+    let cloud = CloudKms::start();
+    across_rotations_and_a_compromise(&["ES256", "ES384", "PS256", "Ed25519"], "kms", &super::gcp::backend(&cloud));
 }
 
 fn across_rotations_and_a_compromise(algorithms: &'static [&'static str], backend: &str, backends: &str) {

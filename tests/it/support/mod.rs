@@ -3,6 +3,8 @@
 pub mod authority;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "gcp")]
+pub mod cloud_kms;
 pub mod daemon;
 pub mod dice;
 pub mod fake_backend;

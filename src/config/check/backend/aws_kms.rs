@@ -1,9 +1,10 @@
 //! Keys inside AWS KMS.
 
 use super::super::faults::Faults;
-use crate::config::aws::{AwsCreate, AwsKms, Endpoint, Region, TagText, is_tag_key};
+use crate::config::aws::{AwsCreate, AwsKms, Region, TagText, is_tag_key};
 use crate::config::document::Place;
 use crate::config::file::{AwsCreateTable, Named};
+use crate::config::gcp::Endpoint;
 use crate::config::scalar::{Count, PlainText};
 use crate::config::value::{Field, Parsed, Section, plain};
 use crate::lifecycle::time::Span;

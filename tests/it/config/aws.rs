@@ -1,4 +1,4 @@
-//! Backends in clouds.
+//! Backends in AWS KMS, as the file says them.
 
 use std::path::Path;
 
