@@ -1,6 +1,8 @@
 //! What several tests share.
 
 pub mod authority;
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "gcp")]
 pub mod cloud_kms;
 pub mod daemon;
