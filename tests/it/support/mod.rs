@@ -3,6 +3,8 @@
 pub mod authority;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "pkcs11")]
+pub mod campaign_tokens;
 #[cfg(feature = "gcp")]
 pub mod cloud_kms;
 pub mod daemon;
