@@ -85,13 +85,23 @@ pub enum AppError {
         #[source]
         source: crate::backend::pkcs11::Fault,
     },
-    /// This program does not know such backends.
+    /// This program does not know that kind of backend.
     #[error("backend {backend}: this program was built without the feature {feature}")]
     NotBuilt {
         /// Which.
         backend: BackendId,
-        /// What is missing.
+        /// What it lacks.
         feature: &'static str,
+    },
+    /// The policy of new keys can't be used.
+    #[error("backend {backend}: key policy {}: {problem}", path.display())]
+    KeyPolicy {
+        /// Which.
+        backend: BackendId,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        problem: String,
     },
     /// A backend without a PIN was to be unlocked.
     #[error("backend {0} has no PIN: only PKCS#11 backends have one")]

@@ -2,6 +2,8 @@
 //!
 //! `build` opens everything and fails early; `run` serves until it is told to stop; then it drains.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod dev;
 mod error;
 #[cfg(feature = "gcp")]

@@ -73,7 +73,10 @@ pub(super) fn backends(
 }
 
 /// One configured backend, bare.
-#[cfg_attr(not(feature = "gcp"), expect(unused_variables, reason = "not every kind needs a clock"))]
+#[cfg_attr(
+    not(any(feature = "aws", feature = "gcp")),
+    expect(unused_variables, reason = "not every kind needs a clock")
+)]
 pub(super) fn backend(
     config: &Config,
     id: &BackendId,
@@ -90,6 +93,10 @@ pub(super) fn backend(
             let opened = opened.map_err(|source| AppError::Software { backend: id.clone(), source })?;
             Ok(Arc::new(opened))
         }
+        #[cfg(feature = "aws")]
+        BackendKind::AwsKms(aws) => super::aws::backend(config, id, settings, aws, metrics, clock),
+        #[cfg(not(feature = "aws"))]
+        BackendKind::AwsKms(_) => Err(AppError::NotBuilt { backend: id.clone(), feature: "aws" }),
         #[cfg(feature = "pkcs11")]
         BackendKind::Pkcs11(token) => super::token::backend(config, id, token, metrics),
         #[cfg(not(feature = "pkcs11"))]

@@ -3,6 +3,8 @@
 //! A backend makes keys, signs with them and destroys them; it never gives one out. One conformance
 //! suite (`tests/it/backends.rs`) runs over every implementation, and is the contract's exact form.
 
+#[cfg(feature = "aws")]
+pub mod aws_kms;
 #[cfg(any(feature = "aws", feature = "gcp"))]
 pub mod cloud;
 #[cfg(feature = "gcp")]

@@ -39,14 +39,14 @@ pub struct Price {
 }
 
 /// One quota, and how much of it is used.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Of what, such as `signatures with RSA keys`.
     pub of: &'static str,
     /// What the backend keeps to, in calls per second.
     pub per_second: u32,
-    /// Calls per second, averaged over the last minute.
-    pub used: f64,
+    /// Calls of the last minute.
+    pub last_minute: u64,
     /// Ten thousand of them, at the highest price that such a call can have.
     pub ten_thousand: Money,
 }
@@ -62,10 +62,19 @@ impl Money {
         Self(cents * 10_000)
     }
 
-    /// The amount in dollars, for display.
+    /// The amount in cents, rounded.
     #[must_use]
-    pub fn dollars(self) -> f64 {
-        self.0 as f64 / 1e6
+    pub const fn to_cents(self) -> u64 {
+        (self.0 + 5_000) / 10_000
+    }
+}
+
+impl Quota {
+    /// What a month of 30 days costs at the rate of the last minute.
+    #[must_use]
+    pub const fn month(&self) -> Money {
+        const MINUTES: u64 = 30 * 24 * 60;
+        Money(self.last_minute.saturating_mul(MINUTES).saturating_mul(self.ten_thousand.0) / 10_000)
     }
 }
 
@@ -78,7 +87,7 @@ impl Sum for Money {
 impl fmt::Display for Money {
     /// `$1.05`, rounded to the cent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cents = (self.0 + 5_000) / 10_000;
+        let cents = self.to_cents();
         write!(f, "${}.{:02}", cents / 100, cents % 100)
     }
 }
@@ -94,6 +103,8 @@ mod tests {
         {
             assert_eq!(Money(micros).to_string(), text);
         }
+        let quota = Quota { of: "x", per_second: 1_000, last_minute: 6_000, ten_thousand: Money::cents(15) };
+        assert_eq!(quota.month().to_string(), "$3888.00", "a hundred a second, as the price list's own example");
         assert_eq!([Money::cents(6), Money::cents(100)].into_iter().sum::<Money>().to_string(), "$1.06");
     }
 }

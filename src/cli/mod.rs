@@ -14,6 +14,7 @@ pub mod check_config;
 pub mod client;
 pub mod compromise;
 pub mod context;
+mod cost;
 pub mod daemon;
 pub mod documents;
 pub mod exit;

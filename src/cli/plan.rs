@@ -4,6 +4,7 @@ use super::action::{action, reason, wait};
 use super::args;
 use super::client::Client;
 use super::context::Context;
+use super::cost::costs;
 use super::failure::Failure;
 use super::moment::{absolute, moment, relative, rough};
 use super::paint::{BAD, COMING, DOUBTFUL, GOOD, PLAIN, TITLE, paint, tame};
@@ -21,13 +22,14 @@ pub fn plan(args: &args::Plan, context: Context<'_>) -> Result<(), Failure> {
     match &args.issuer {
         Some(issuer) => {
             let answer = client.get(&format!("/v1/issuers/{issuer}/plan?for={horizon}"))?;
-            context.show(&answer, |plan: &Plan, _| render(plan, extent))
+            context.show(&answer, |plan: &Plan, _| render(plan, extent) + &costs(&plan.costs, plan.now.0))
         }
         None => {
             let answer = client.get(&format!("/v1/plan?for={horizon}"))?;
             context.show(&answer, |plans: &Plans, _| {
                 let texts: Vec<String> = plans.plans.iter().map(|plan| render(plan, extent)).collect();
-                if texts.is_empty() { NO_ISSUER.to_owned() } else { texts.join("\n") }
+                let Some(first) = plans.plans.first() else { return NO_ISSUER.to_owned() };
+                texts.join("\n") + &costs(&plans.costs, first.now.0)
             })
         }
     }

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::aws::{AliasPrefix, Region, TagText};
 use super::gcp::{Endpoint, GcpCredentials, KeyRingName, Protection};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
@@ -150,6 +151,10 @@ table!(BackendTable, "a table [backends.NAME]" {
     workers: Field<Count>,
     threads: Field<Count>,
     hang_limit: Field<Span>,
+    region: Field<Region>,
+    profile: Field<PlainText>,
+    tagging_endpoint: Field<Endpoint>,
+    create: Section<AwsCreateTable>,
     key_ring: Field<KeyRingName>,
     create_key_ring: Field<bool>,
     protection: Field<Protection>,
@@ -160,6 +165,13 @@ table!(BackendTable, "a table [backends.NAME]" {
     write_rate: Field<Count>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
+});
+table!(AwsCreateTable, "a table [backends.NAME.create]" {
+    policy: Field<AbsolutePath>,
+    description: Field<PlainText>,
+    multi_region: Field<bool>,
+    tags: Named<Parsed<TagText>>,
+    alias_prefix: Field<AliasPrefix>,
 });
 table!(
     /// Where a secret is; never the secret.

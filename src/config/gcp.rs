@@ -144,7 +144,7 @@ impl Scalar for GcpCredentials {
 pub(super) struct Endpoint(pub(super) String);
 
 impl Scalar for Endpoint {
-    const EXPECTED: &'static str = "a URL in quotes, such as \"https://cloudkms.europe-west1.rep.googleapis.com\"";
+    const EXPECTED: &'static str = "a URL in quotes, such as \"https://kms.example.com\"";
 
     fn text(text: &str) -> Option<Result<Self, String>> {
         JwksUrl::text(text).map(|url| url.map(|url| Self(url.0)))

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 mod audit;
+mod aws;
 mod check;
 mod document;
 mod fault;
@@ -24,6 +25,7 @@ mod value;
 use self::document::Document;
 use self::file::File;
 
+pub use aws::{AwsCreate, AwsKms};
 pub use fault::{ConfigErrors, Fault};
 pub use gcp::{GcpCredentials, GcpKms, KeyRingName, Protection, gcp_has};
 pub use token::{Isolation, Pkcs11, TokenChoice};

@@ -73,16 +73,18 @@ words! {
 /// The kind of a backend, before its keys are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackendWord {
+    AwsKms,
     GcpKms,
     Pkcs11,
     Software,
 }
 
 impl BackendWord {
-    const ALL: [Self; 3] = [Self::GcpKms, Self::Pkcs11, Self::Software];
+    const ALL: [Self; 4] = [Self::AwsKms, Self::GcpKms, Self::Pkcs11, Self::Software];
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::AwsKms => "aws-kms",
             Self::GcpKms => "gcp-kms",
             Self::Pkcs11 => "pkcs11",
             Self::Software => "software",

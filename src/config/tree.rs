@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub use super::audit::{Audit, AuditSignatures, Checkpoints};
+use super::aws::AwsKms;
 use super::fault::Fault;
 use super::gcp::GcpKms;
 use super::secret::Secret;
@@ -108,6 +109,8 @@ pub struct Backend {
 pub enum BackendKind {
     /// Keys in files, encrypted at rest, in this process's memory while in use.
     Software(Sealing),
+    /// Keys inside AWS KMS.
+    AwsKms(Box<AwsKms>),
     /// Keys inside a token that a PKCS#11 module drives.
     Pkcs11(Box<Pkcs11>),
     /// Keys inside Google Cloud KMS.

@@ -167,6 +167,8 @@ pub struct Destroyed {
     pub id: VersionId,
     /// What was published.
     pub jwk: Jwk,
+    /// Which backend had the private half, and may keep it until `gone_at`.
+    pub backend: BackendId,
     /// The first version of the JWK Set that listed it.
     pub listed_from: JwkSetVersion,
     /// Its removal.

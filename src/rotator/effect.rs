@@ -1,14 +1,15 @@
 //! The two actions that leave the process: making a key, and destroying one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tracing::{error, info};
 
-use super::Cause;
+use super::{Cause, Rotator};
 use crate::audit::{Act, Audit, AuditError, Event as Record, Outcome};
+use crate::backend::usage::Usage;
 use crate::backend::{Backend, BackendError, Destroyed, Found, KeyRef};
 use crate::failpoint::failpoint;
 use crate::ids::{BackendId, Handle, InstallationId, IssuerId, Label, RingName, VersionId};
@@ -62,6 +63,15 @@ pub struct Effector {
     pub backends: HashMap<BackendId, Arc<dyn Backend>>,
     /// Where acts are announced.
     pub audit: Audit,
+}
+
+impl Rotator {
+    /// The backends that cost money, by name, with their prices and quotas.
+    #[must_use]
+    pub fn usages(&self) -> Vec<(BackendId, Usage)> {
+        let backends: BTreeMap<_, _> = self.effector.backends.iter().collect();
+        backends.into_iter().filter_map(|(id, backend)| Some((id.clone(), backend.usage()?))).collect()
+    }
 }
 
 impl Effector {

@@ -8,6 +8,7 @@ mod checkpoint;
 mod command;
 mod compromise;
 mod context;
+mod cost;
 mod import;
 mod issuer;
 mod keys;

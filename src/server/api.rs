@@ -6,6 +6,7 @@
 
 mod admin;
 mod checkpoint;
+mod cost;
 mod key;
 mod plan;
 mod problem;
@@ -28,6 +29,7 @@ pub use admin::{
     SignerKey, Status, Verifier, WhoAmI, WithdrawReport,
 };
 pub use checkpoint::{Checkpoint, CheckpointRequest};
+pub use cost::{Cost, PendingDeletion, QuotaUse};
 pub use key::{Key, KeyState, Keys, PrivateHalf};
 pub use plan::{Action, ActionKind, Due, Foreseen, NextVersion, Plan, Plans, Reason, StillHeld, WaitFor, Waiting};
 pub use problem::Problem;

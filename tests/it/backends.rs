@@ -13,6 +13,8 @@ use jwksd::jose::verify::Verifier;
 
 use crate::support::fake_backend::FakeBackend;
 
+#[cfg(feature = "aws")]
+mod aws_kms;
 #[cfg(feature = "gcp")]
 mod gcp;
 mod guarded;

@@ -1,5 +1,6 @@
 //! The configuration as operators meet it: every message is in `config_errors.txt`, to be read by people.
 
+mod aws;
 mod cases;
 mod gcp;
 
@@ -109,10 +110,14 @@ fn the_example_names_every_key() {
             let named =
                 section.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
             // Sub-tables stand for themselves; the mode of a TCP listener is refused.
-            let exempt =
-                ["rings", "publish", "claims"].contains(&key.as_str()) || (key == "mode" && !section.contains("unix:"));
+            let exempt = ["rings", "publish", "claims", "create"].contains(&key.as_str())
+                || (key == "mode" && !section.contains("unix:"));
             assert!(named || exempt, "{table} does not name {key}");
         }
+    }
+    for key in ["policy", "description", "multi_region", "tags", "alias_prefix"] {
+        let (_, section) = text.split_once("#     [backends.kms.create]").unwrap();
+        assert!(section.split("\n[").next().unwrap().contains(&format!("\n#     {key} = ")), "{key}");
     }
     for key in ["url", "jwks_url", "jwks_file", "ca", "audience", "algorithms", "refresh", "stale_for"] {
         let (_, section) = text.split_once("[trusted_issuers.k8s]").unwrap();

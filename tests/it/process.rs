@@ -1,5 +1,7 @@
 //! The real daemon in processes of its own: killed, starved, frozen, tampered with, and watched all the while.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod burst;
 mod checkpoints;
 mod contract;

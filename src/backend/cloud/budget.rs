@@ -53,9 +53,9 @@ impl Budget {
         self.paid_until.fetch_max(until, Ordering::Relaxed);
     }
 
-    /// Calls in a second, on average over the last minute.
-    pub(super) fn per_second(&self, now: Duration) -> f64 {
-        self.recent.sum(nanos(now)) as f64 / (SLICES * SLICE / SECOND) as f64
+    /// Calls in the last minute.
+    pub(super) fn last_minute(&self, now: Duration) -> u64 {
+        self.recent.sum(nanos(now))
     }
 }
 
@@ -76,7 +76,7 @@ impl Recent {
         }
     }
 
-    /// Of the slices that are over, so that the average does not sink whenever one begins.
+    /// Of the slices that are over, so that the sum does not sink whenever one begins.
     fn sum(&self, now: u64) -> u64 {
         let slice = (now / SLICE) & 0xffff_ffff;
         let is_recent = |word: &u64| (1..=SLICES).contains(&slice.wrapping_sub(word >> 32));
@@ -90,7 +90,7 @@ fn nanos(time: Duration) -> u64 {
 
 const SECOND: u64 = 1_000_000_000;
 const SLICE: u64 = 10 * SECOND;
-/// Slices in the minute that is averaged over.
+/// Slices in a minute.
 const SLICES: u64 = 6;
 
 #[cfg(test)]
@@ -127,16 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_last_whole_minute() {
+    fn what_is_counted_is_the_last_whole_minute() {
         let budget = Budget::new(1_000);
-        assert_eq!(budget.per_second(NOW), 0.0);
+        assert_eq!(budget.last_minute(NOW), 0);
         for second in 0..60 {
             for _ in 0..6 {
                 budget.take(NOW + Duration::from_secs(second), Duration::from_secs(1)).unwrap();
             }
         }
-        assert_eq!(budget.per_second(NOW + Duration::from_secs(60)), 6.0);
-        assert_eq!(budget.per_second(NOW + Duration::from_secs(90)), 3.0);
-        assert_eq!(budget.per_second(NOW + Duration::from_secs(300)), 0.0);
+        assert_eq!(budget.last_minute(NOW + Duration::from_secs(60)), 360);
+        assert_eq!(budget.last_minute(NOW + Duration::from_secs(90)), 180);
+        assert_eq!(budget.last_minute(NOW + Duration::from_secs(300)), 0);
     }
 }

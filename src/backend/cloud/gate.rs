@@ -12,6 +12,7 @@ use super::breaker::Breaker;
 use super::budget::Budget;
 use super::fault::{Class, Fault};
 use super::metrics::{CloudMetrics, Counters};
+use crate::backend::usage::{Money, Quota};
 use crate::clock::Clock;
 use crate::ids::BackendId;
 
@@ -28,12 +29,6 @@ impl Lane {
     #[must_use]
     pub fn new(per_second: u32, patience: Duration) -> Self {
         Self { per_second, budget: Budget::new(per_second), patience }
-    }
-
-    /// The quota, in calls per second.
-    #[must_use]
-    pub fn quota(&self) -> u32 {
-        self.per_second
     }
 }
 
@@ -100,10 +95,12 @@ impl Gate {
         self.call(lane, left(), call()).await
     }
 
-    /// How much of a quota was used lately.
+    /// A lane's quota, and how much of it was used lately. `of` names it, `ten_thousand` is the highest price of
+    /// so many calls.
     #[must_use]
-    pub fn per_second(&self, lane: &Lane) -> f64 {
-        lane.budget.per_second(self.clock.monotonic())
+    pub fn quota(&self, lane: &Lane, of: &'static str, ten_thousand: Money) -> Quota {
+        let last_minute = lane.budget.last_minute(self.clock.monotonic());
+        Quota { of, per_second: lane.per_second, last_minute, ten_thousand }
     }
 
     async fn enter(&self, lane: &Lane, within: Duration) -> Result<(), Fault> {

@@ -25,7 +25,7 @@ use name::Names;
 use super::cloud::gate::{Gate, Lane};
 use super::cloud::metrics::CloudMetrics;
 use super::cloud::prices;
-use super::usage::{Money, PriceList, Quota, Usage};
+use super::usage::{Money, PriceList, Usage};
 use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, InstallationId, Label};
@@ -115,12 +115,7 @@ impl Backend for GcpKms {
             Protection::Software => &prices::GCP_SOFTWARE,
             Protection::Hsm => &prices::GCP_HSM,
         };
-        let quota = Quota {
-            of: "cryptographic operations",
-            per_second: self.signatures.quota(),
-            used: self.gate.per_second(&self.signatures),
-            ten_thousand: dearest(prices),
-        };
+        let quota = self.gate.quota(&self.signatures, "cryptographic operations", dearest(prices));
         Some(Usage { prices, quotas: vec![quota] })
     }
 }

@@ -1,5 +1,6 @@
 //! The backends, and the secrets that they need; what each kind asks for is in a file of its own.
 
+mod aws_kms;
 mod gcp;
 mod pkcs11;
 mod software;
@@ -63,6 +64,10 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         workers,
         threads,
         hang_limit,
+        region,
+        profile,
+        tagging_endpoint,
+        create,
         key_ring,
         create_key_ring,
         protection,
@@ -75,10 +80,11 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         max_in_flight,
     } = table;
     let kind_place = kind.as_ref().map(Spanned::span);
-    let kind = faults.require(place, "kind", kind, "set it to \"gcp-kms\", \"pkcs11\" or \"software\"");
+    let remedy = "set it to \"aws-kms\", \"gcp-kms\", \"pkcs11\" or \"software\"";
+    let kind = faults.require(place, "kind", kind, remedy);
     if let Some(kind) = kind {
         // Each key with the kinds that it is for.
-        use BackendWord::{GcpKms, Pkcs11, Software};
+        use BackendWord::{AwsKms, GcpKms, Pkcs11, Software};
         refuse(kind, "sealing_key", &sealing_key, &[Software], faults);
         refuse(kind, "passphrase", &passphrase, &[Software], faults);
         refuse(kind, "module", &module, &[Pkcs11], faults);
@@ -89,13 +95,17 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
         refuse(kind, "workers", &workers, &[Pkcs11], faults);
         refuse(kind, "threads", &threads, &[Pkcs11], faults);
         refuse(kind, "hang_limit", &hang_limit, &[Pkcs11], faults);
+        refuse(kind, "region", &region, &[AwsKms], faults);
+        refuse(kind, "profile", &profile, &[AwsKms], faults);
+        refuse(kind, "tagging_endpoint", &tagging_endpoint, &[AwsKms], faults);
+        refuse(kind, "create", &create, &[AwsKms], faults);
         refuse(kind, "key_ring", &key_ring, &[GcpKms], faults);
         refuse(kind, "create_key_ring", &create_key_ring, &[GcpKms], faults);
         refuse(kind, "protection", &protection, &[GcpKms], faults);
-        refuse(kind, "deletion_window", &deletion_window, &[GcpKms], faults);
-        refuse(kind, "endpoint", &endpoint, &[GcpKms], faults);
+        refuse(kind, "deletion_window", &deletion_window, &[AwsKms, GcpKms], faults);
+        refuse(kind, "endpoint", &endpoint, &[AwsKms, GcpKms], faults);
         refuse(kind, "credentials", &credentials, &[GcpKms], faults);
-        refuse(kind, "sign_rate", &sign_rate, &[GcpKms], faults);
+        refuse(kind, "sign_rate", &sign_rate, &[AwsKms, GcpKms], faults);
         refuse(kind, "write_rate", &write_rate, &[GcpKms], faults);
     }
     let kind = match kind? {
@@ -108,6 +118,10 @@ fn backend(table: BackendTable, place: &Place, software: Software, faults: &mut 
                 );
             }
             BackendKind::Software(software::Seal { sealing_key, passphrase }.check(place, faults)?)
+        }
+        BackendWord::AwsKms => {
+            let aws = aws_kms::Aws { region, profile, endpoint, tagging_endpoint, sign_rate, deletion_window, create };
+            BackendKind::AwsKms(Box::new(aws.check(place, faults)))
         }
         BackendWord::Pkcs11 => {
             let token = pkcs11::Token { module, module_args, token, pin, isolation, workers, threads, hang_limit };

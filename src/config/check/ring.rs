@@ -111,7 +111,7 @@ pub(super) fn ring(
 /// Whether keys are used by code that is not ours, so that a signature is worth a look.
 fn is_outside(found: &FoundBackend) -> bool {
     found.backend.as_ref().is_some_and(|backend| match backend.kind {
-        BackendKind::Pkcs11(_) | BackendKind::GcpKms(_) => true,
+        BackendKind::AwsKms(_) | BackendKind::GcpKms(_) | BackendKind::Pkcs11(_) => true,
         BackendKind::Software(_) => false,
     })
 }

@@ -121,6 +121,6 @@ impl KeyRing {
 }
 
 fn epitaph(id: VersionId, key: &Key, withdrawn: Withdrawn, gone_at: Timestamp) -> Destroyed {
-    let (jwk, listed_from) = (key.jwk.clone(), key.listed_from);
-    Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at: None, gone_at, compromised: None }
+    let (jwk, backend, listed_from) = (key.jwk.clone(), key.backend.clone(), key.listed_from);
+    Destroyed { id, jwk, backend, listed_from, withdrawn, withdrawal_seen_at: None, gone_at, compromised: None }
 }

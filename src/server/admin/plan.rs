@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 
 use super::Shared;
+use super::cost::costs;
 use super::strict::Reply;
 use crate::access::grant::Operation;
 use crate::ids::IssuerId;
@@ -36,8 +37,10 @@ pub async fn plan(
     RawQuery(query): RawQuery,
 ) -> Result<Reply<api::Plan>, Refusal> {
     let ahead = horizon(query.as_deref())?;
-    let (id, _) = shared.issuer(&asker, Operation::Read, &name, None)?;
-    plan_of(&shared, &id, ahead).await.map(Reply::ok)
+    let (id, place) = shared.issuer(&asker, Operation::Read, &name, None)?;
+    let plan = plan_of(&shared, &id, ahead).await?;
+    let costs = costs(&shared, &[&place.state()], plan.now.0);
+    Ok(Reply::ok(api::Plan { costs, ..plan }))
 }
 
 /// The plans of every issuer that the caller may read.
@@ -56,10 +59,14 @@ pub async fn plans(
     let ahead = horizon(query.as_deref())?;
     let readable = shared.readable(&asker)?;
     let mut plans = Vec::with_capacity(readable.len());
-    for (id, _) in readable {
+    let mut states = Vec::with_capacity(readable.len());
+    for (id, place) in readable {
         plans.push(plan_of(&shared, id, ahead).await?);
+        states.push(place.state());
     }
-    Ok(Reply::ok(api::Plans { plans }))
+    let states: Vec<&Snapshot> = states.iter().map(|state| &***state).collect();
+    let costs = costs(&shared, &states, shared.parts.rotator.clock.now());
+    Ok(Reply::ok(api::Plans { plans, costs }))
 }
 
 /// Reads `for=…`: a duration as in the configuration, or so many years of 365 days.
@@ -113,6 +120,7 @@ async fn plan_of(shared: &Shared, id: &IssuerId, ahead: Span) -> Result<api::Pla
             })
             .collect(),
         forecast_until: Moment(until),
+        costs: Vec::new(),
     })
 }
 

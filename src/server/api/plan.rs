@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Moment;
+use super::cost::Cost;
 
 /// The plans of every issuer that the caller may read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plans {
     /// By issuer, in alphabetical order.
     pub plans: Vec<Plan>,
+    /// What their keys cost, for each backend that costs money.
+    #[serde(default)]
+    pub costs: Vec<Cost>,
 }
 
 /// What happens next to one issuer, what the rest waits for, and what is foreseen.
@@ -35,6 +39,9 @@ pub struct Plan {
     pub forecast: Vec<Foreseen>,
     /// How far the forecast reaches.
     pub forecast_until: Moment,
+    /// What its keys cost, for each backend that costs money; empty in a list of plans, which has them for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<Cost>,
 }
 
 /// What can be done.

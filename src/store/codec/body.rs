@@ -159,6 +159,7 @@ pub struct Withdrawn {
 pub struct Destroyed {
     pub id: u64,
     pub jwk: Jwk,
+    pub backend: Text<BackendId>,
     pub listed_from: u64,
     pub withdrawn: Withdrawn,
     pub withdrawal_seen_at: Option<Moment>,

@@ -222,10 +222,12 @@ impl From<body::Withdrawn> for Withdrawn {
 
 impl From<body::Destroyed> for Destroyed {
     fn from(version: body::Destroyed) -> Self {
-        let body::Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised } = version;
+        let body::Destroyed { id, jwk, backend, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised } =
+            version;
         Self {
             id: VersionId::new(id),
             jwk: jwk.0,
+            backend: backend.0,
             listed_from: JwkSetVersion::new(listed_from),
             withdrawn: withdrawn.into(),
             gone_at: moment(gone_at),

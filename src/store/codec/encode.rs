@@ -177,11 +177,12 @@ impl From<Withdrawn> for body::Withdrawn {
 
 impl From<&Destroyed> for body::Destroyed {
     fn from(
-        Destroyed { id, jwk, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised }: &Destroyed,
+        Destroyed { id, jwk, backend, listed_from, withdrawn, withdrawal_seen_at, gone_at, compromised }: &Destroyed,
     ) -> Self {
         Self {
             id: id.get(),
             jwk: Json(jwk.clone()),
+            backend: Text(backend.clone()),
             listed_from: listed_from.get(),
             withdrawn: (*withdrawn).into(),
             gone_at: Text(*gone_at),

@@ -58,7 +58,7 @@ fn everything_that_can_be_said_of_a_key_ring_is_kept() {
 fn the_example_shows_the_defaults_of_a_key_ring() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.toml");
     let example = std::fs::read_to_string(path).unwrap();
-    let (_, section) = example.split_once("#     [backends.kms]\n#     kind = \"gcp-kms\"\n").unwrap();
+    let (_, section) = example.split_once("#     [backends.google]\n#     kind = \"gcp-kms\"\n").unwrap();
     let section: Vec<&str> = section.lines().take_while(|line| line.starts_with('#')).collect();
     let keys = section.iter().map(|line| line.trim_start_matches(['#', ' '])).filter(|line| line.contains(" = "));
     let said = keys.filter(|line| !line.starts_with("key_ring") && !line.starts_with("endpoint"));

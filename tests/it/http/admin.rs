@@ -64,6 +64,26 @@ async fn a_plan_says_what_it_waits_for_and_who_would_notice() {
 }
 
 #[tokio::test]
+async fn a_plan_says_what_keys_cost_and_until_when_deleted_ones_linger() {
+    let world = World::new().await;
+    world.backend.deletes_only_at("2027-02-20T08:00:00Z".parse().unwrap());
+    let cost = get(&world, "/v1/issuers/main/plan").await["costs"][0].take();
+    assert_eq!((&cost["backend"], &cost["keys"], &cost["keys_month_cents"]), (&json!("soft"), &json!(2), &json!(200)));
+    let signed = world.backend.calls(Call::Sign);
+    assert_eq!((&cost["quotas"][0]["of"], &cost["quotas"][0]["last_minute"]), (&json!("signatures"), &json!(signed)));
+
+    let signer = get(&world, "/v1/issuers/main").await["rings"][0]["signer"]["kid"].take();
+    let order = json!({"kid": signer, "reason": "leaked", "activate_unpropagated": true});
+    assert_eq!(post(&world, "/v1/issuers/main/compromise", &order).await.status, 200);
+    world.tick().await;
+    let all = get(&world, "/v1/plan").await;
+    assert!(all["plans"][0]["costs"].is_null(), "once for all");
+    let pending = json!([{"gone_at": "2027-02-20T08:00:00Z", "issuer": "main", "ring": "es256", "version": 1}]);
+    assert_eq!(all["costs"][0]["pending_deletion"], pending);
+    assert_eq!(all["costs"][0]["keys_month_cents"], 100 * all["costs"][0]["keys"].as_u64().unwrap());
+}
+
+#[tokio::test]
 async fn a_rotation_happens_once_the_standby_is_ready() {
     let world = World::new().await;
     let path = "/v1/issuers/main/rings/es256/rotate";

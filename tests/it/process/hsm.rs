@@ -90,38 +90,85 @@ drain = "6h"
         ids
     }
 
+    /// Waits until the daemon has a signer and a standby; returns the ids of both keys.
+    fn both_known(&self, what: &str) -> BTreeSet<String> {
+        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
+        known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()))
+    }
+
     /// Lets the daemon finish what it has to do and ends it: it signs, and the token holds the keys that it knows, the
     /// signer and its standby, and nothing else.
     fn settle(&self, daemon: Daemon, what: &str) {
         assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "{what}: it does not sign");
-        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
-        let known = known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()));
+        let known = self.both_known(what);
         assert!(daemon.stop().success(), "{what}");
         // Now, since SoftHSM shows no token to one while another logs in.
         assert_eq!((self.held("privkey"), self.held("pubkey")), (known.clone(), known), "{what}");
     }
 }
 
+/// How a daemon ends.
+#[derive(Debug)]
+enum Death {
+    /// At this passage of any named point of its own code.
+    Point(usize),
+    /// At this call of the module by a worker, which lives on and finishes, or dies with it.
+    Call(u64, Act),
+}
+
+impl Death {
+    /// One of those that are spread evenly over a start up to the second key: `points` of the first kind, `calls` of
+    /// the other.
+    fn nth(kill: u64, kills: u64, points: &[String], calls: u64, dice: &mut Dice) -> Self {
+        let (nth, half) = (kill / 2, kills / 2);
+        let mut within = |steps: u64| (nth * steps + dice.below(steps)) / half;
+        match kill % 2 {
+            0 => Self::Point(usize::try_from(within(points.len() as u64)).unwrap() + 1),
+            _ => Self::Call(within(calls), if nth.is_multiple_of(2) { Act::KillBoth } else { Act::KillParent }),
+        }
+    }
+
+    /// What it is called in a report.
+    fn name(&self, points: &[String]) -> String {
+        match self {
+            Self::Point(passage) => format!("passage {passage}, usually {}", points[passage - 1]),
+            Self::Call(call, act) => format!("{act:?} at call {call}"),
+        }
+    }
+}
+
 #[test]
-fn killed_at_any_call_of_the_module_it_forgets_no_key() {
+fn killed_at_any_step_of_making_keys_it_forgets_none() {
     let kills = if variable("JWKSD_LONG").is_some() { KILLS_LONG } else { KILLS };
     let seed = variable("JWKSD_SEED").map_or(20_261_122, |seed| seed.parse().expect("JWKSD_SEED is a number"));
     let mut dice = Dice::new(seed);
-    // How many calls there are until both keys are made.
+    // What there is on the way to both keys, from the start of the daemon on.
     let calm = Site::new();
-    let daemon = calm.installation.start();
+    let trace = calm.installation.path("trace");
+    let mut command = calm.installation.command(&["run"]);
+    command.env("JWKSD_FAILPOINT_TRACE", &trace);
+    let daemon = calm.installation.spawn_as(command);
+    calm.both_known("nothing has happened");
+    let points: Vec<String> = fs::read_to_string(&trace).unwrap().lines().map(str::to_owned).collect();
     calm.settle(daemon, "nothing has happened");
-    let steps: u64 = harmable().iter().map(|function| calm.shimmed.control.calls(*function)).sum();
-    println!("JWKSD_SEED={seed}, {kills} kills over {steps} calls");
+    let made = points.iter().filter(|point| *point == "generate.made").count();
+    assert_eq!(made, 2, "{points:?}");
+    let calls: u64 = harmable().iter().map(|function| calm.shimmed.control.calls(*function)).sum();
+    println!("JWKSD_SEED={seed}, {kills} kills over {} points and {calls} calls", points.len());
     let mut reached = 0;
     for kill in 0..kills {
         let site = Site::new();
-        let skip = (kill * steps + dice.below(steps)) / kills;
-        // The worker that is at it lives on and finishes, or dies with the daemon.
-        let act = if kill % 2 == 0 { Act::KillBoth } else { Act::KillParent };
-        let what = format!("{act:?} at call {skip}");
-        site.shimmed.control.set(Rule { functions: &harmable(), act, skip, times: 1, per_mille: 1000 });
-        let mut daemon = site.installation.spawn(None);
+        let death = Death::nth(kill, kills, &points, calls, &mut dice);
+        let what = death.name(&points);
+        let armed = match &death {
+            Death::Point(passage) => Some(format!("*:{passage}")),
+            Death::Call(skip, act) => {
+                let (act, skip) = (*act, *skip);
+                site.shimmed.control.set(Rule { functions: &harmable(), act, skip, times: 1, per_mille: 1000 });
+                None
+            }
+        };
+        let mut daemon = site.installation.spawn(armed.as_deref());
         let died = until(PATIENCE, || {
             let is_over = !daemon.is_running() || site.known().is_some_and(|known| known.len() == 2);
             is_over.then(|| !daemon.is_running())
@@ -133,7 +180,7 @@ fn killed_at_any_call_of_the_module_it_forgets_no_key() {
         site.settle(daemon, &what);
     }
     println!("{reached} of {kills} daemons died");
-    assert!(reached * 2 > kills, "{reached} of {kills}: nothing was tested");
+    assert!(reached * 4 > kills * 3, "{reached} of {kills}: nothing was tested");
 }
 
 /// All calls but the login: SoftHSM loses its token if it is cut off in there.

@@ -75,7 +75,7 @@ impl Site {
     }
 
     fn lost_in_all(&self) -> u64 {
-        ["broken", "hung", "silent", "died", "pin", "start"].into_iter().map(|cause| self.lost(cause)).sum()
+        ["broken", "hung", "silent", "died", "stale", "pin", "start"].into_iter().map(|cause| self.lost(cause)).sum()
     }
 }
 

@@ -23,6 +23,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_jwksd");
 #[derive(Debug)]
 pub struct Installation {
     root: TempDir,
+    env: Vec<(&'static str, &'static str)>,
     pub data: PathBuf,
     pub audit: PathBuf,
     pub public: Address,
@@ -44,6 +45,8 @@ pub struct Layout {
     pub data: Option<PathBuf>,
     /// Where the audit log goes instead.
     pub audit_dir: Option<PathBuf>,
+    /// What every command finds in its environment.
+    pub env: Vec<(&'static str, &'static str)>,
 }
 
 impl Installation {
@@ -51,7 +54,7 @@ impl Installation {
     pub fn new(layout: Layout) -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
-        let Layout { issuers, port, audit, data, audit_dir } = layout;
+        let Layout { issuers, port, audit, data, audit_dir, env } = layout;
         let data = data.unwrap_or(path("data"));
         let this = Self {
             audit: audit_dir.unwrap_or(data.join("audit")),
@@ -59,6 +62,7 @@ impl Installation {
             public: port.map_or(Address::Unix(path("public")), Address::Tcp),
             signing: Address::Unix(path("signing")),
             admin: Address::Unix(path("admin")),
+            env,
             root,
         };
         this.seal(&[7; 32]);
@@ -67,7 +71,7 @@ impl Installation {
     }
 
     fn configure(&self, issuers: &str, audit: &str) {
-        let Self { root, data, audit: audit_dir, public, signing, admin } = self;
+        let Self { root, data, audit: audit_dir, public, signing, admin, env: _ } = self;
         let root = root.path().display();
         let issuers = issuers.replace("{public}", &public.to_string()).replace("{root}", &root.to_string());
         let config = format!(
@@ -122,7 +126,12 @@ allow = ["sign", "sign_raw", "admin"]
     /// A command of the real binary, without anything of this process's environment that could steer it.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(args).env_clear().env("JWKSD_CONFIG", self.config()).env("JWKSD_ADMIN", self.admin.to_string());
+        command
+            .args(args)
+            .env_clear()
+            .envs(self.env.clone())
+            .env("JWKSD_CONFIG", self.config())
+            .env("JWKSD_ADMIN", self.admin.to_string());
         command.stdin(Stdio::null());
         command
     }

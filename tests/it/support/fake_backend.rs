@@ -7,10 +7,12 @@ use std::time::Duration;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use jwksd::backend::usage::{Money, Price, PriceList, Quota, Usage};
 use jwksd::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use jwksd::ids::{Handle, InstallationId, Label};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jwk::PublicKey;
+use jwksd::lifecycle::time::Timestamp;
 
 /// A method of the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +54,17 @@ struct State {
     next: BTreeMap<Call, VecDeque<Fault>>,
     standing: BTreeMap<Call, Fault>,
     calls: BTreeMap<Call, u64>,
+    gone_at: Option<Timestamp>,
 }
+
+/// What the fake pretends to cost.
+static PRICES: PriceList = PriceList {
+    of: "a fake",
+    as_of: "2026-11-21",
+    source: "nowhere",
+    bills_pending_deletion: false,
+    price: |_| Price { key_month: Money::cents(100), ten_thousand_signatures: Money::cents(15) },
+};
 
 impl FakeBackend {
     /// The one kind of key that it makes.
@@ -79,6 +91,11 @@ impl FakeBackend {
         let mut state = self.state();
         state.next.clear();
         state.standing.clear();
+    }
+
+    /// Like a cloud, it keeps keys that it is told to destroy until this moment.
+    pub fn deletes_only_at(&self, gone_at: Timestamp) {
+        self.state().gone_at = Some(gone_at);
     }
 
     /// How many calls of this kind there were, whatever came of them.
@@ -165,7 +182,7 @@ impl Backend for FakeBackend {
         Box::pin(self.act(Call::Destroy, move |state, _| {
             let refused = || BackendError::Refused(format!("{handle} is no handle of the fake"));
             state.keys.remove(&label(handle).ok_or_else(refused)?);
-            Ok(Destroyed::Done)
+            Ok(state.gone_at.map_or(Destroyed::Done, Destroyed::ScheduledFor))
         }))
     }
 
@@ -180,6 +197,12 @@ impl Backend for FakeBackend {
             let facts = vec![("keys".to_owned(), state.keys.len().to_string())];
             Ok(Probe { summary: "fake".to_owned(), facts })
         }))
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let last_minute = self.calls(Call::Sign);
+        let quota = Quota { of: "signatures", per_second: 10, last_minute, ten_thousand: Money::cents(15) };
+        Some(Usage { prices: &PRICES, quotas: vec![quota] })
     }
 }
 

@@ -1,6 +1,10 @@
 //! What several tests share.
 
 pub mod authority;
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(feature = "pkcs11")]
+pub mod campaign_tokens;
 #[cfg(feature = "gcp")]
 pub mod cloud_kms;
 pub mod daemon;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::super::wire::{Admin, Order, Outcome, Report};
@@ -34,8 +34,12 @@ impl Administration {
         let (reply, answer) = oneshot::channel();
         tokio::spawn(async move {
             let outcome = perform(&shared, &admin).await;
-            if let (Admin::Destroy(handle), Ok(Outcome::Destroyed(Destroyed::Done))) = (&admin, &outcome) {
-                shared.state().used.destroyed(handle);
+            match (&admin, &outcome) {
+                (Admin::Destroy(handle), Ok(Outcome::Destroyed(Destroyed::Done))) => {
+                    shared.state().used.destroyed(handle);
+                }
+                (_, Ok(Outcome::Generated(key))) => shared.state().used.made(&key.handle, Instant::now()),
+                _ => {}
             }
             drop(turn);
             // Whoever asked may have left.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::super::wire::{self, Report};
 use super::super::worker::{Opening, Role};
@@ -122,8 +122,8 @@ impl Link {
         }
     }
 
-    /// Passes orders and reports until the worker is lost.
-    pub(super) async fn serve(&mut self, shared: &Shared, seat: usize) -> Loss {
+    /// Passes orders and reports until the worker, whose start began at `begun`, is lost.
+    pub(super) async fn serve(&mut self, shared: &Shared, seat: usize, begun: Instant) -> Loss {
         let Some(wake) = shared.wake.get(seat) else { return Loss::nonsense() };
         let mut orders = Vec::new();
         let mut written = 0;
@@ -147,16 +147,17 @@ impl Link {
                 ready = self.stream.ready(interest) => {
                     let is_readable = ready.is_ok_and(|ready| ready.is_readable() || ready.is_read_closed());
                     let end = if is_readable { self.read().err() } else { None };
-                    if let Err(loss) = self.take_reports(shared, seat, &mut answers) {
+                    if let Err(loss) = self.take_reports(shared, seat, begun, &mut answers) {
                         return loss;
                     }
                     if end.is_some() {
                         return self.ended().await;
                     }
                 }
-                () = wake.notified(), if !is_writing => {}
+                // Others that are about to ask go first, so that their orders travel with this one.
+                () = wake.notified(), if !is_writing => tokio::task::yield_now().await,
                 _ = look.tick() => {
-                    let silence = shared.state().pool.silence(seat, tokio::time::Instant::now());
+                    let silence = shared.state().pool.silence(seat, Instant::now());
                     // It says that it lives twice within the limit: more than that has been missed, not delayed.
                     if let Some(silence) = silence.filter(|silence| *silence > shared.hang_limit()) {
                         let text = format!("a worker process was silent for {} ms", silence.as_millis());
@@ -172,6 +173,7 @@ impl Link {
         &mut self,
         shared: &Shared,
         seat: usize,
+        begun: Instant,
         answers: &mut Vec<(u64, Result<Signature, BackendError>)>,
     ) -> Result<(), Loss> {
         let mut outcome = Ok(());
@@ -189,8 +191,8 @@ impl Link {
                 Err(loss) => outcome = Err(loss),
             }
         }
-        shared.answer(seat, answers, is_alive);
-        outcome
+        let stale = shared.answer(seat, begun, answers, is_alive);
+        outcome.and(stale)
     }
 
     fn next_report(&mut self) -> Result<Option<Report>, Loss> {

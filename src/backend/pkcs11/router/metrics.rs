@@ -35,7 +35,8 @@ impl WorkerMetrics {
         registry.register(
             "jwksd_backend_workers_lost",
             "Worker processes that ended, by cause: broken (the module answered something that can't be coped with), \
-             hung (a call did not return), silent (stopped), died, pin (the PIN was refused), start",
+             hung (a call did not return), silent (stopped), died, stale (it does not see a new key), \
+             pin (the PIN was refused), start",
             metrics.lost.clone(),
         );
         metrics
@@ -85,6 +86,8 @@ pub(super) enum Cause {
     Silent,
     /// It ended without a word.
     Died,
+    /// It does not see a key that is newer than it.
+    Stale,
     /// The PIN was refused.
     Pin,
     /// It did not get ready.
@@ -92,7 +95,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 6] = [Self::Broken, Self::Hung, Self::Silent, Self::Died, Self::Pin, Self::Start];
+    const ALL: [Self; 7] = [Self::Broken, Self::Hung, Self::Silent, Self::Died, Self::Stale, Self::Pin, Self::Start];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -100,6 +103,7 @@ impl Cause {
             Self::Hung => "hung",
             Self::Silent => "silent",
             Self::Died => "died",
+            Self::Stale => "stale",
             Self::Pin => "pin",
             Self::Start => "start",
         }

@@ -35,7 +35,7 @@ pub(super) struct Job<C> {
 /// Bounds of the pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Signatures that one worker is given at once: what it works on, and as many again, so that it never waits.
+    /// Signatures that one worker is given at once: what it works on, and enough more that it never waits.
     pub in_flight: usize,
     /// Signatures that wait.
     pub queue: usize,
@@ -103,6 +103,12 @@ impl<C: Caller> Pool<C> {
         if let Some(seat) = self.seats.get_mut(seat) {
             out.append(&mut seat.out);
         }
+    }
+
+    /// The key that the job `id` in `seat` is about.
+    pub(super) fn key_of(&self, seat: usize, id: u64) -> Option<&Handle> {
+        let in_flight = &self.seats.get(seat)?.in_flight;
+        in_flight.iter().find(|(other, _)| *other == id).map(|(_, job)| &job.handle)
     }
 
     /// The worker of `seat` answered the job `id`; with it comes the room for others.

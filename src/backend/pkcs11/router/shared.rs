@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::super::wire::BATCH;
 use super::super::worker::{Opening, Role};
-use super::metrics::Counters;
+use super::link::Loss;
+use super::metrics::{Cause, Counters};
 use super::pool::{Bounds, Caller, Job, Pool};
 use super::process::Spawner;
 use super::used::Used;
@@ -43,7 +45,7 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(id: BackendId, plan: Plan, counters: Counters, spawner: Spawner) -> Self {
         let seats = plan.settings.workers.max(1);
-        let bounds = Bounds { in_flight: 2 * plan.settings.threads.max(1), queue: QUEUE };
+        let bounds = Bounds { in_flight: 2 * plan.settings.threads.max(1) + BATCH, queue: QUEUE };
         let pool = Pool::new(seats, bounds, Instant::now());
         Self {
             id,
@@ -97,16 +99,21 @@ impl Shared {
         seats.into_iter().filter_map(|seat| self.wake.get(seat)).for_each(Notify::notify_one);
     }
 
-    /// Hands answers of the worker in `seat` to their callers.
+    /// Hands answers of the worker in `seat`, whose start began at `begun`, to their callers.
+    ///
+    /// # Errors
+    /// It does not find a key that was made after its start. That says nothing of the key: it is left to others.
     pub(super) fn answer(
         &self,
         seat: usize,
+        begun: Instant,
         answers: &mut Vec<(u64, Result<Signature, BackendError>)>,
         is_alive: bool,
-    ) {
+    ) -> Result<(), Loss> {
         if answers.is_empty() && !is_alive {
-            return;
+            return Ok(());
         }
+        let mut outcome = Ok(());
         let now = Instant::now();
         let mut ready: Vec<(Waiting, Result<Signature, BackendError>)> = Vec::with_capacity(answers.len());
         {
@@ -116,6 +123,13 @@ impl Shared {
                 pool.heard(seat, now);
             }
             for (id, answer) in answers.drain(..) {
+                if let Err(BackendError::NotFound(_)) = &answer
+                    && let Some(key) = pool.key_of(seat, id).filter(|key| used.is_new_to(key, begun))
+                {
+                    let text = format!("a worker process does not see {key}, which is newer than it");
+                    outcome = Err(Loss::new(Cause::Stale, text));
+                    continue;
+                }
                 let Some(Job { handle, caller, .. }) = pool.answered(seat, id, now) else { continue };
                 match &answer {
                     Ok(_) => pool.acquit(&handle),
@@ -128,6 +142,7 @@ impl Shared {
         }
         // The lock is free by now: a caller that wakes up may want it at once.
         ready.into_iter().for_each(|(caller, answer)| caller.answer(answer));
+        outcome
     }
 
     /// Shows how things stand.

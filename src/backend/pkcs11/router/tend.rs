@@ -32,7 +32,7 @@ pub(super) async fn tend(shared: Arc<Shared>, seat: usize) {
                     woken
                 };
                 shared.wake(woken);
-                let loss = link.serve(&shared, seat).await;
+                let loss = link.serve(&shared, seat, begun).await;
                 (loss, ready.elapsed())
             }
             Err(loss) => (loss, Duration::ZERO),

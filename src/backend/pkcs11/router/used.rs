@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tokio::time::Instant;
+
 use crate::ids::Handle;
 use crate::jose::alg::KeySpec;
 
@@ -11,6 +13,7 @@ pub(super) struct Used {
     keys: HashMap<Handle, (KeySpec, u64)>,
     uses: u64,
     destroyed: HashSet<Handle>,
+    made: HashMap<Handle, Instant>,
 }
 
 impl Used {
@@ -33,11 +36,26 @@ impl Used {
         self.keys.remove(handle);
     }
 
+    /// The key was made, or found, by another worker.
+    pub(super) fn made(&mut self, handle: &Handle, now: Instant) {
+        if self.made.len() >= REMEMBERED_MAX {
+            self.made.clear();
+        }
+        self.made.insert(handle.clone(), now);
+    }
+
+    /// Whether a worker that was started at `begun` may not see the key, though it is there: some modules look into
+    /// their token only when they are initialised (tpm2-pkcs11 does).
+    pub(super) fn is_new_to(&self, handle: &Handle, begun: Instant) -> bool {
+        self.made.get(handle).is_some_and(|made| *made > begun)
+    }
+
     /// The key was destroyed, and a handle never comes back. A session that knew it is not asked for it again: the
     /// token may give its number to another key.
     pub(super) fn destroyed(&mut self, handle: &Handle) {
         self.keys.remove(handle);
-        if self.destroyed.len() >= DESTROYED_MAX {
+        self.made.remove(handle);
+        if self.destroyed.len() >= REMEMBERED_MAX {
             self.destroyed.clear();
         }
         self.destroyed.insert(handle.clone());
@@ -59,13 +77,26 @@ impl Used {
 /// More would make a start slow on a token that is slow; any other key is proven when it first signs.
 const KEYS_MAX: usize = 32;
 
-/// More than are destroyed before the workers that knew the first of them were replaced.
-const DESTROYED_MAX: usize = 4096;
+/// More than are made or destroyed before the workers that knew the first of them were replaced.
+const REMEMBERED_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::jose::alg::Algorithm;
+
+    #[test]
+    fn a_key_is_new_to_workers_that_were_started_before_it_was_made() {
+        let (handle, older) = (Handle::new("key"), Instant::now());
+        let made = older + std::time::Duration::from_millis(1);
+        let mut used = Used::default();
+        assert!(!used.is_new_to(&handle, older), "nobody made it here");
+        used.made(&handle, made);
+        assert!(used.is_new_to(&handle, older));
+        assert!(!used.is_new_to(&handle, made));
+        used.destroyed(&handle);
+        assert!(!used.is_new_to(&handle, older));
+    }
 
     #[test]
     fn the_keys_used_last_are_remembered() {

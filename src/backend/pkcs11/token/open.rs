@@ -39,7 +39,7 @@ fn load(settings: &Settings) -> Result<Pkcs11, Fault> {
     let path = settings.module.display();
     let module = Pkcs11::new(&settings.module)
         .map_err(|error| Fault::Broken(format!("module {path} can't be loaded: {}", describe(&error))))?;
-    let args = module_args::locking(settings.module_args.as_deref())
+    let args = pkcs11_raw::locking(settings.module_args.as_deref())
         .ok_or_else(|| Fault::refused("module_args holds a zero byte"))?;
     match module.initialize(args) {
         // Another token of the same module, opened by this process.
@@ -57,7 +57,7 @@ fn find(module: &Pkcs11, settings: &Settings) -> Result<(Slot, TokenInfo), Fault
     let mut matching = Vec::new();
     let mut seen = Vec::new();
     for slot in module.get_slots_with_token()? {
-        match module.get_token_info(slot) {
+        match pkcs11_raw::token_info(module, &settings.module, slot) {
             Ok(info) => {
                 let (label, serial) = (trimmed(info.label()), trimmed(info.serial_number()));
                 seen.push(format!("{label:?} (serial {serial:?}, slot {})", slot.id()));

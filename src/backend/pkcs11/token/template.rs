@@ -25,11 +25,13 @@ pub(super) fn private(id: KeyId, label: &Label) -> Vec<Attribute> {
 }
 
 /// The public half: readable without a login, so that a login can be checked by it.
+///
+/// It is not asked to verify, since that is done here. tpm2-pkcs11 1.9 would take CKA_VERIFY for the right to decrypt,
+/// and refuse it together with a private half that must not.
 pub(super) fn public(id: KeyId, label: &Label, spec: KeySpec) -> Vec<Attribute> {
     let mut template = vec![
         Attribute::Token(true),
         Attribute::Private(false),
-        Attribute::Verify(true),
         Attribute::Id(id.bytes()),
         Attribute::Label(label.to_string().into_bytes()),
     ];

@@ -21,6 +21,10 @@ pub const FRAME_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a frame before its body: length of what follows, kind, id.
 pub const HEAD: usize = 4 + 1 + 8;
 
+/// Orders that wait at a worker for the next of its threads, and answers that go together, beyond what is needed for it
+/// never to be idle: a token that signs faster than messages travel gets and gives several with each.
+pub const BATCH: usize = 8;
+
 /// Where the id stands.
 const ID: std::ops::Range<usize> = 5..HEAD;
 

@@ -1,8 +1,9 @@
 //! The worker's end of the socket: orders come in, reports go out.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
@@ -13,7 +14,7 @@ use super::super::wire::{self, Report};
 #[derive(Debug)]
 pub(super) struct Line {
     input: Mutex<Input>,
-    waiting: Mutex<Vec<u8>>,
+    held: Mutex<Held>,
     output: Mutex<Output>,
     /// For looking whether anybody is there, without getting into the way of the others.
     lifeline: UnixStream,
@@ -22,9 +23,17 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct Input {
     stream: UnixStream,
+    /// All of it is there from the start, so that nothing is cleared before each read.
     buffer: Vec<u8>,
-    /// Bytes at the start of the buffer that are done with.
-    done: usize,
+    /// Where in it there are bytes that have arrived and are not done with.
+    pending: Range<usize>,
+}
+
+/// Reports that are not sent yet.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -35,53 +44,85 @@ struct Output {
 
 impl Line {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
-        let input = Input { stream: stream.try_clone()?, buffer: Vec::with_capacity(BUFFER), done: 0 };
+        let input = Input { stream: stream.try_clone()?, buffer: vec![0; BUFFER], pending: 0..0 };
         let output = Output { stream: stream.try_clone()?, batch: Vec::new() };
-        Ok(Self { input: Mutex::new(input), waiting: Mutex::default(), output: Mutex::new(output), lifeline: stream })
+        Ok(Self { input: Mutex::new(input), held: Mutex::default(), output: Mutex::new(output), lifeline: stream })
     }
 
     /// Puts the next order into `frame`. The threads take turns at it: the one that reads an order also does it,
-    /// so that none is handed from thread to thread.
+    /// so that none is handed from thread to thread. Before it waits for one, it sends what was held back.
     ///
     /// # Errors
     /// The router is gone, or talks nonsense.
     pub(super) fn order(&self, frame: &mut Vec<u8>) -> io::Result<()> {
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let Input { stream, buffer, done } = &mut *input;
+        let mut input = match self.input.try_lock() {
+            Ok(input) => input,
+            Err(TryLockError::Poisoned(input)) => input.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.send();
+                self.input.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        let Input { stream, buffer, pending } = &mut *input;
         loop {
-            let pending = buffer.get(*done..).unwrap_or_default();
-            if let Some((whole, len)) = wire::next(pending).map_err(io::Error::other)? {
+            let arrived = buffer.get(pending.clone()).unwrap_or_default();
+            if let Some((whole, len)) = wire::next(arrived).map_err(io::Error::other)? {
                 frame.clear();
                 frame.extend_from_slice(whole);
-                *done += len;
+                pending.start += len;
                 return Ok(());
             }
-            buffer.drain(..*done);
-            *done = 0;
-            let mut chunk = [0; BUFFER];
-            let read = stream.read(&mut chunk)?;
+            self.send();
+            buffer.copy_within(pending.clone(), 0);
+            *pending = 0..pending.len();
+            if pending.end == buffer.len() {
+                buffer.resize(2 * buffer.len(), 0);
+            }
+            let read = stream.read(buffer.get_mut(pending.end..).unwrap_or_default())?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            pending.end += read;
         }
     }
 
-    /// Sends a report, together with those that came up while another thread was sending.
+    /// Sends a report, and those that were held back.
     pub(super) fn say(&self, report: &Report) {
-        report.write(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.hold(report);
+        self.send();
+    }
+
+    /// Keeps a report back until one is sent, or nobody has an order to do; returns how many are kept by now.
+    pub(super) fn hold(&self, report: &Report) -> usize {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        report.write(&mut held.bytes);
+        held.count += 1;
+        held.count
+    }
+
+    /// Sends what was held back.
+    pub(super) fn send(&self) {
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).count == 0 {
+            return;
+        }
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let Output { stream, batch } = &mut *output;
-        std::mem::swap(batch, &mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        {
+            // While another thread was sending, more may have come up, or nothing be left.
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(batch, &mut held.bytes);
+            held.count = 0;
+        }
         // An error means that nobody listens: the lifeline ends this process.
         let _ = stream.write_all(batch);
         batch.clear();
     }
 
-    /// Says why and ends, unless another thread is stuck in saying something.
+    /// Says why and ends, unless another thread is stuck in saying something. Signatures that were made are told of
+    /// first.
     pub(super) fn last_words(&self, report: &Report) -> ! {
         if let Ok(mut output) = self.output.try_lock() {
-            let mut bytes = Vec::new();
+            let mut bytes = self.held.try_lock().map(|mut held| std::mem::take(&mut held.bytes)).unwrap_or_default();
             report.write(&mut bytes);
             let _ = output.stream.write_all(&bytes);
         }

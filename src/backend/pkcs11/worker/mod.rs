@@ -28,7 +28,7 @@ use self::watch::Calls;
 use super::fault::Fault;
 use super::gate::Gate;
 use super::token::{Session, Token};
-use super::wire::{Admin, Order, Outcome, Report, Sign};
+use super::wire::{Admin, BATCH, Order, Outcome, Report, Sign};
 use crate::ids::Handle;
 use crate::jose::alg::KeySpec;
 
@@ -124,7 +124,8 @@ fn session(line: &Line, token: &Token) -> Session {
 /// Proves the keys that sign at present. One that is gone is no fault of this process.
 fn prove(line: &Line, calls: &Calls, session: &mut Session, keys: &[(Handle, KeySpec)]) {
     for (place, (handle, spec)) in (1..).zip(keys) {
-        match calls.during(0, place, || session.prove(handle, *spec)) {
+        let (proven, _) = calls.during(0, place, || session.prove(handle, *spec));
+        match proven {
             Ok(()) | Err(Fault::Caller(_)) => {}
             Err(fault) => give_up(line, place, fault),
         }
@@ -136,10 +137,15 @@ fn serve(line: &Line, calls: &Calls, thread: usize, mut session: Session) {
     let mut frame = Vec::new();
     while line.order(&mut frame).is_ok() {
         let Ok(Order::Sign(Sign { id, handle, spec, input })) = Order::parse(&frame) else { break };
-        match calls.during(thread, id, || session.sign(&handle, spec, input)) {
-            Ok(signature) => line.say(&Report::Signed(id, signature)),
-            Err(Fault::Caller(error)) => line.say(&Report::Declined(id, error)),
+        let (signed, took) = calls.during(thread, id, || session.sign(&handle, spec, input));
+        let report = match signed {
+            Ok(signature) => Report::Signed(id, signature),
+            Err(Fault::Caller(error)) => Report::Declined(id, error),
             Err(fault) => give_up(line, id, fault),
+        };
+        // Where a signature takes no longer than telling of it, several are told of at once.
+        if line.hold(&report) >= BATCH || took > BRIEF {
+            line.send();
         }
     }
     end()
@@ -194,6 +200,9 @@ fn give_up(line: &Line, id: u64, fault: Fault) -> ! {
         Fault::Caller(error) => Report::Broken(id, error.to_string()),
     })
 }
+
+/// Calls that take no longer than this are told of together, if the next order is at hand.
+const BRIEF: Duration = Duration::from_micros(200);
 
 /// The exit code of a program that was started as a worker by hand.
 const NOT_A_WORKER: u8 = 2;

@@ -12,7 +12,7 @@ pub(super) struct Calls(Vec<Call>);
 /// One thread's call into the module.
 #[derive(Debug, Default)]
 struct Call {
-    /// When it began, in milliseconds of the monotonic clock plus one; 0 if there is none.
+    /// When it began, in microseconds of the monotonic clock plus one; 0 if there is none.
     begun: AtomicU64,
     /// The id of what it signs.
     id: AtomicU64,
@@ -23,14 +23,18 @@ impl Calls {
         Self((0..threads).map(|_| Call::default()).collect())
     }
 
-    /// Does `work` for the job `id` as a call of `thread`.
-    pub(super) fn during<T>(&self, thread: usize, id: u64, work: impl FnOnce() -> T) -> T {
-        let Some(call) = self.0.get(thread) else { return work() };
-        call.id.store(id, Ordering::Relaxed);
-        call.begun.store(now() + 1, Ordering::Release);
+    /// Does `work` for the job `id` as a call of `thread`; says how long it took, too.
+    pub(super) fn during<T>(&self, thread: usize, id: u64, work: impl FnOnce() -> T) -> (T, Duration) {
+        let begun = now();
+        if let Some(call) = self.0.get(thread) {
+            call.id.store(id, Ordering::Relaxed);
+            call.begun.store(begun + 1, Ordering::Release);
+        }
         let result = work();
-        call.begun.store(0, Ordering::Release);
-        result
+        if let Some(call) = self.0.get(thread) {
+            call.begun.store(0, Ordering::Release);
+        }
+        (result, Duration::from_micros(now().saturating_sub(begun)))
     }
 
     /// The oldest call: the id of its job, and its age.
@@ -38,14 +42,14 @@ impl Calls {
         let now = now() + 1;
         let calls = self.0.iter().filter_map(|call| match call.begun.load(Ordering::Acquire) {
             0 => None,
-            begun => Some((call.id.load(Ordering::Relaxed), Duration::from_millis(now.saturating_sub(begun)))),
+            begun => Some((call.id.load(Ordering::Relaxed), Duration::from_micros(now.saturating_sub(begun)))),
         });
         calls.max_by_key(|(_, age)| *age)
     }
 }
 
 fn now() -> u64 {
-    u64::try_from(SystemClock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(SystemClock.monotonic().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -56,7 +60,7 @@ mod tests {
     fn only_what_is_under_way_has_an_age() {
         let calls = Calls::new(2);
         assert_eq!(calls.oldest(), None);
-        calls.during(0, 7, || assert_eq!(calls.oldest().map(|(id, _)| id), Some(7)));
+        let ((), _) = calls.during(0, 7, || assert_eq!(calls.oldest().map(|(id, _)| id), Some(7)));
         assert_eq!(calls.oldest(), None);
     }
 }
