@@ -186,7 +186,13 @@ mod tests {
     fn those_that_came_together_are_waited_for_until_the_last_is_there() {
         let mailbox = Arc::new(of(PATIENT, &[]));
         let others = mailbox.clone();
-        let putting = thread::spawn(move || (1..=3).for_each(|n| others.put(n, true).unwrap()));
+        let putting = thread::spawn(move || {
+            // What was there before the taker came would be waited for once more.
+            while others.lock().ring_at == NEVER.1 {
+                thread::yield_now();
+            }
+            (1..=3).for_each(|n| others.put(n, true).unwrap());
+        });
         assert_eq!(mailbox.take(3), Some(vec![1, 2, 3]));
         putting.join().unwrap();
     }
