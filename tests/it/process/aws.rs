@@ -27,15 +27,9 @@ impl Site {
     fn with_env(env: Vec<(&'static str, &'static str)>) -> Self {
         let emulator = Emulator::start();
         let proxy = Proxy::start(emulator.port);
-        let url = proxy.url();
         let issuers = format!(
             r#"
-[backends.kms]
-kind = "aws-kms"
-region = "{REGION}"
-endpoint = "{url}"
-tagging_endpoint = "{url}"
-sign_deadline = "3s"
+{}sign_deadline = "3s"
 [issuers.main]
 url = "http://127.0.0.1/main"
 jwks_max_age = "1s"
@@ -47,7 +41,8 @@ backend = "kms"
 active_period = "6h"
 token_lifetime_max = "5s"
 drain = "6h"
-"#
+"#,
+            backend(&proxy)
         );
         let installation = Installation::new(Layout { issuers, env, ..Layout::default() });
         Self { emulator, proxy, installation }
@@ -75,6 +70,15 @@ drain = "6h"
         assert_eq!(self.emulator.arns("Enabled"), known, "{what}");
         assert_eq!(self.emulator.keys().len(), 2, "{what}: a key was made that nobody needed");
     }
+}
+
+/// The table of the backend `kms`, to which a key may be added.
+pub(super) fn backend(proxy: &Proxy) -> String {
+    let url = proxy.url();
+    format!(
+        "[backends.kms]\nkind = \"aws-kms\"\nregion = \"{REGION}\"\nendpoint = \"{url}\"\ntagging_endpoint = \
+         \"{url}\"\n"
+    )
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::time::Duration;
 use jwksd::server::api::{CompromiseReport, Issuer, Token};
 use serde_json::json;
 
+#[cfg(feature = "aws")]
+use crate::support::aws::{CREDENTIALS, Emulator, Proxy};
 #[cfg(feature = "gcp")]
 use crate::support::cloud_kms::CloudKms;
 use crate::support::daemon::{Installation, Layout, PATIENCE, free_port, monotonic, now, pause, until};
@@ -71,7 +73,7 @@ const IN_TURN: [Library; 3] = [
 
 #[test]
 fn no_library_rejects_a_valid_token_and_each_drops_a_leaked_key_when_announced() {
-    across_rotations_and_a_compromise(ALGORITHMS, "soft", "");
+    across_rotations_and_a_compromise(ALGORITHMS, "soft", Layout::default());
 }
 
 /// The same with keys that live in a token, and signatures that its module makes.
@@ -87,7 +89,8 @@ fn no_library_rejects_a_token_that_was_signed_in_a_token() {
         "[backends.hsm]\nkind = \"pkcs11\"\nmodule = {module:?}\nmodule_args = \"{args}\"\ntoken = \"{LABEL}\"\n\
          pin = {{ file = {pin:?} }}\nsign_deadline = \"1s\"\n"
     );
-    across_rotations_and_a_compromise(&["ES256", "RS256", "PS256", "Ed25519"], "hsm", &backend);
+    let layout = Layout { issuers: backend, ..Layout::default() };
+    across_rotations_and_a_compromise(&["ES256", "RS256", "PS256", "Ed25519"], "hsm", layout);
 }
 
 /// The same with keys in Google Cloud, and signatures that come as DER.
@@ -95,14 +98,27 @@ fn no_library_rejects_a_token_that_was_signed_in_a_token() {
 #[test]
 fn no_library_rejects_a_token_that_was_signed_in_google_cloud() {
     let cloud = CloudKms::start();
-    across_rotations_and_a_compromise(&["ES256", "ES384", "PS256", "Ed25519"], "kms", &super::gcp::backend(&cloud));
+    let layout = Layout { issuers: super::gcp::backend(&cloud), ..Layout::default() };
+    across_rotations_and_a_compromise(&["ES256", "ES384", "PS256", "Ed25519"], "kms", layout);
 }
 
-fn across_rotations_and_a_compromise(algorithms: &'static [&'static str], backend: &str, backends: &str) {
+/// The same with keys in AWS, as an emulator that others wrote makes and uses them.
+#[cfg(feature = "aws")]
+#[test]
+fn no_library_rejects_a_token_that_was_signed_in_aws() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::start(emulator.port);
+    let backend = format!("{}sign_deadline = \"1s\"\n", super::aws::backend(&proxy));
+    let layout = Layout { issuers: backend, env: CREDENTIALS.to_vec(), ..Layout::default() };
+    across_rotations_and_a_compromise(&["ES256", "RS256", "PS256", "Ed25519"], "kms", layout);
+}
+
+/// `layout` says, instead of issuers, what backends there are besides the software one.
+fn across_rotations_and_a_compromise(algorithms: &'static [&'static str], backend: &str, layout: Layout) {
     library::require_interpreters();
     let port = free_port();
-    let issuers = format!("{backends}{}", issuer(port, algorithms, backend));
-    let installation = Installation::new(Layout { issuers, port: Some(port), ..Layout::default() });
+    let issuers = format!("{}{}", layout.issuers, issuer(port, algorithms, backend));
+    let installation = Installation::new(Layout { issuers, port: Some(port), ..layout });
     installation.init();
     let daemon = installation.start();
     let url = format!("http://127.0.0.1:{port}/main");
