@@ -157,6 +157,10 @@ impl Backend for Guarded {
         Box::pin(self.through(door, door.limit.deadline, move |_| self.inner.list()))
     }
 
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        self.inner.same_key(one, other)
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         let door = &self.probe;
         Box::pin(self.through(door, door.limit.deadline, move |_| self.inner.probe()))

@@ -71,6 +71,10 @@ pub trait Backend: Debug + Send + Sync {
     /// The keys in the backend that carry a label of this installation; never anybody else's.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, BackendError>>;
 
+    /// Whether two handles are of one key, or of two that [`Self::destroy`] would not tell apart: destroying the key of
+    /// the one would harm that of the other. Answers from memory.
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool;
+
     /// Asks whether the backend could sign now, and what it is.
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>>;
 

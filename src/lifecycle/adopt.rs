@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::ids::{BackendId, RingName, VersionId};
+use crate::ids::{BackendId, Handle, RingName, VersionId};
 use crate::jose::alg::KeySpec;
 
 use super::event::Fact;
 use super::issuer::Issuer;
 use super::key_ring::KeyRing;
 use super::policy::IssuerPolicy;
-use super::state::{Next, Private};
+use super::state::{Key, Next, Private};
 
 /// Why a configuration does not fit an issuer that lives.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -74,8 +74,9 @@ pub fn misfits(
             }
             Some(_) => {}
         }
-        for (version, backend) in held {
-            if !has_backend(&backend) {
+        for PrivateHalf { version, backend, .. } in held {
+            if !has_backend(backend) {
+                let backend = backend.clone();
                 misfits.push(Misfit::BackendMissing { ring: name.clone(), version, backend });
             }
         }
@@ -102,23 +103,38 @@ pub fn adoptions(issuer: &Issuer, policy: &IssuerPolicy, specs: &BTreeMap<RingNa
 /// The versions that exist and whose private half a backend has to hold.
 #[must_use]
 pub fn private_keys(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
-    let mut held = private_halves(ring);
-    if let Some(Next::Reserved(reserved)) = &ring.state().next {
-        held.retain(|(version, _)| *version != reserved.id);
-    }
-    held
+    let exist = private_halves(ring).into_iter().filter(|half| half.handle.is_some());
+    exist.map(|half| (half.version, half.backend.clone())).collect()
 }
 
-/// The versions whose private half some backend holds, or may hold.
+/// Where the private half of a version is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrivateHalf<'a> {
+    /// Whose it is.
+    pub version: VersionId,
+    /// The backend that holds it, or will.
+    pub backend: &'a BackendId,
+    /// Where the backend keeps it; absent while it is not known to exist.
+    pub handle: Option<&'a Handle>,
+}
+
+impl<'a> PrivateHalf<'a> {
+    fn of(version: VersionId, key: &'a Key) -> Self {
+        Self { version, backend: &key.backend, handle: Some(&key.handle) }
+    }
+}
+
+/// The private halves that some backend holds, or may hold.
 #[must_use]
-pub fn private_halves(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
+pub fn private_halves(ring: &KeyRing) -> Vec<PrivateHalf<'_>> {
     let state = ring.state();
-    let next = state.next.iter().map(|next: &Next| (next.id(), next.backend().clone()));
-    let signer = state.signer.iter().map(|v| (v.id, v.key.backend.clone()));
-    let retained = state.retained.iter().filter(|v| v.private == Private::Held);
-    let compromised = state.compromised.iter().filter(|v| v.private == Private::Held);
-    next.chain(signer)
-        .chain(retained.map(|v| (v.id, v.key.backend.clone())))
-        .chain(compromised.map(|v| (v.id, v.key.backend.clone())))
-        .collect()
+    let next = state.next.iter().map(|next| match next {
+        Next::Reserved(v) => PrivateHalf { version: v.id, backend: &v.backend, handle: None },
+        Next::PreActive(v) => PrivateHalf::of(v.id, &v.key),
+    });
+    let signer = state.signer.iter().map(|v| PrivateHalf::of(v.id, &v.key));
+    let retained = state.retained.iter().filter(|v| v.private == Private::Held).map(|v| PrivateHalf::of(v.id, &v.key));
+    let compromised =
+        state.compromised.iter().filter(|v| v.private == Private::Held).map(|v| PrivateHalf::of(v.id, &v.key));
+    next.chain(signer).chain(retained).chain(compromised).collect()
 }

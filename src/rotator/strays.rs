@@ -1,6 +1,7 @@
 //! Keys in the backends that carry a label of this installation and belong to no living version.
 //!
-//! They are what a crash at a bad moment, a restored backup or a test may leave. They sign nothing, and cost money
+//! They are what a crash at a bad moment, a restored backup or a test may leave; the label may be that of a version
+//! that lives, with a key of its own. They sign nothing, and cost money
 //! and room; nothing is done about them unless an operator says so.
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::{Cause, EffectError, Rotator};
-use crate::backend::{BackendError, Found};
+use crate::backend::{Backend, BackendError, Found};
 use crate::ids::{BackendId, Handle, IssuerId, Label, RESERVED_ISSUER};
 use crate::lifecycle::adopt::private_halves;
 use crate::lifecycle::issuer::Issuer;
@@ -38,6 +39,8 @@ pub enum Why {
     Ended,
     /// The version has its key in another backend.
     Elsewhere,
+    /// The version has another key in this backend.
+    Twin,
 }
 
 /// The strays, and the backends that did not show their keys.
@@ -85,7 +88,7 @@ impl Rotator {
             match backend.list().await {
                 Ok(found) => {
                     for found in found {
-                        if let Some(why) = self.why_stray(id, &found.label).await? {
+                        if let Some(why) = self.why_stray(id, backend.as_ref(), &found).await? {
                             strays.strays.push(Stray { backend: id.clone(), found, why });
                         }
                     }
@@ -106,21 +109,22 @@ impl Rotator {
         let found = backend.list().await.map_err(|source| StrayError::Unseen(id.clone(), source))?;
         let found = found.into_iter().find(|found| found.handle == *handle);
         let found = found.ok_or_else(|| StrayError::NoKey(id.clone()))?;
-        let why = self.why_stray(id, &found.label).await?;
+        let why = self.why_stray(id, backend.as_ref(), &found).await?;
         let why = why.ok_or_else(|| StrayError::Living(found.label.clone()))?;
         self.effector.destroy_found(id, &found, cause).await.map_err(StrayError::Effect)?;
         Ok(Stray { backend: id.clone(), found, why })
     }
 
-    /// Why the key of that label in that backend has no version; nothing if it has one.
-    async fn why_stray(&self, backend: &BackendId, label: &Label) -> Result<Option<Why>, StoreError> {
-        if label.issuer.as_str() == RESERVED_ISSUER {
+    /// Why that key in that backend has no version; nothing if it has one, or may have.
+    async fn why_stray(&self, id: &BackendId, backend: &dyn Backend, found: &Found) -> Result<Option<Why>, StoreError> {
+        let issuer = &found.label.issuer;
+        if issuer.as_str() == RESERVED_ISSUER {
             // A key of the daemon's own has no version, and is needed all the same.
             return Ok(None);
         }
-        Ok(match self.issuer(&label.issuer).await? {
+        Ok(match self.issuer(issuer).await? {
             None => Some(Why::NoIssuer),
-            Some(issuer) => why_stray(&issuer, backend, label),
+            Some(issuer) => why_stray(&issuer, id, backend, found),
         })
     }
 
@@ -130,11 +134,13 @@ impl Rotator {
     }
 }
 
-fn why_stray(issuer: &Issuer, backend: &BackendId, label: &Label) -> Option<Why> {
+fn why_stray(issuer: &Issuer, id: &BackendId, backend: &dyn Backend, found: &Found) -> Option<Why> {
+    let label = &found.label;
     let Some(ring) = issuer.ring(&label.ring) else { return Some(Why::NoRing) };
-    match private_halves(ring).into_iter().find(|(version, _)| *version == label.version) {
-        Some((_, home)) if home == *backend => None,
-        Some(_) => Some(Why::Elsewhere),
+    match private_halves(ring).into_iter().find(|half| half.version == label.version) {
+        Some(half) if half.backend != id => Some(Why::Elsewhere),
+        // Before a key is known to exist, any key with its label may become it.
+        Some(half) => half.handle.filter(|own| !backend.same_key(own, &found.handle)).map(|_| Why::Twin),
         None if label.version >= ring.state().next_number => Some(Why::Ahead),
         None => Some(Why::Ended),
     }

@@ -75,6 +75,10 @@ impl Backend for AwsKms {
         Box::pin(found::list(&self.account))
     }
 
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        one == other
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         Box::pin(found::probe(&self.account))
     }

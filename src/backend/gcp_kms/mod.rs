@@ -106,6 +106,10 @@ impl Backend for GcpKms {
         Box::pin(self.found())
     }
 
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        one == other
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         Box::pin(self.look())
     }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::fault::Fault;
 use super::gate::Gate;
 use super::settings::{Pin, Settings};
-use super::token::{Facts, Session, Token};
+use super::token::{Facts, Session, Token, same_id};
 use crate::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use crate::ids::{Handle, Label};
 use crate::jose::alg::KeySpec;
@@ -76,6 +76,10 @@ impl Backend for InProcess {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, BackendError>> {
         Box::pin(self.admin.ask(|admin| admin.alone(Token::list)))
+    }
+
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        same_id(one, other)
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {

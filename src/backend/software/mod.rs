@@ -152,6 +152,10 @@ impl Backend for Software {
         Box::pin(self.at_once(Keystore::list))
     }
 
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        one == other
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         Box::pin(self.at_once(|keys| {
             let found = keys.list()?.len();

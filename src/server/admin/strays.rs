@@ -84,6 +84,7 @@ fn shown(stray: &Stray) -> api::Stray {
             Why::Ahead => "the ring has not come to that version yet",
             Why::Ended => "the version's private key was destroyed or given up",
             Why::Elsewhere => "the version has its key in another backend",
+            Why::Twin => "the version has another key in this backend",
         }
         .to_owned(),
     }

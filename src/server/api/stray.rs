@@ -17,7 +17,7 @@ pub struct Strays {
 pub struct Stray {
     /// The backend that holds it.
     pub backend: String,
-    /// Its label there.
+    /// Its label there. It may be that of a living version, which has another key.
     #[schema(example = "prod-eu/main.es256.v7")]
     pub label: String,
     /// The backend's own name for it.

@@ -59,7 +59,7 @@ fn answers_read_well() {
     for name in ["whoami: an operator", "whoami: nobody"] {
         book.page(name, &status::render_whoami(&answer(name)));
     }
-    for name in ["strays", "strays: none"] {
+    for name in ["strays", "strays: a second key", "strays: none"] {
         book.page(name, &strays::render(&answer(name)));
     }
     for name in ["plan: waiting", "plan: due, not propagated", "plan: in trouble"] {

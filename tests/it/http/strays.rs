@@ -31,6 +31,11 @@ async fn a_stray_is_shown_and_destroyed_and_a_version_s_key_is_not() {
     assert_eq!(destroy(left.as_str()).await, (200, stray));
     let (status, problem) = destroy(left.as_str()).await;
     assert_eq!((status, &problem["code"]), (404, &json!("unknown_kid")), "{problem}");
+    let twin = world.backend.leave_twin("test/main.es256.v1");
+    let shown = ask(world.admin, "GET", "/v1/strays", None).await.json();
+    assert_eq!(shown["strays"][0]["handle"], twin.as_str(), "{shown}");
+    assert_eq!(shown["strays"][0]["why"], "the version has another key in this backend");
+    assert_eq!(destroy(twin.as_str()).await.0, 200);
     let incomplete = ask(world.admin, "POST", "/v1/strays/destroy", Some("{}")).await;
     assert_eq!(incomplete.status, 400);
 }

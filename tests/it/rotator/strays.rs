@@ -47,6 +47,32 @@ async fn a_key_is_a_stray_only_if_no_version_can_have_it() {
 }
 
 #[tokio::test]
+async fn a_second_key_of_a_version_is_a_stray_as_soon_as_it_is_known_which_is_its_own() {
+    let rig = Rig::settled().await;
+    // While a version is only reserved, either may become its key.
+    rig.backend.fail_next(Call::Generate, Fault::FailedDone);
+    rig.record(Fact::Requested { ring: rig.ring.clone() }).await.unwrap();
+    rig.settle().await;
+    let young = rig.backend.leave_twin("test/main.es256.v3");
+    assert_eq!(strays(&rig).await, []);
+    let undecided = rig.rotator.destroy_stray(&backend(&rig), &young, &Cause::default()).await;
+    assert!(matches!(undecided, Err(StrayError::Living(_))), "{undecided:?}");
+    rig.pass(60);
+    rig.settle().await;
+    let old = rig.backend.leave_twin("test/main.es256.v2");
+    let twin = |version: u64| (format!("test/main.es256.v{version}"), Why::Twin);
+    assert_eq!(strays(&rig).await, [twin(2), twin(3)]);
+    for found in rig.backend.list().await.unwrap() {
+        let destroyed = rig.rotator.destroy_stray(&backend(&rig), &found.handle, &Cause::default()).await;
+        assert_eq!(destroyed.is_ok(), [&old, &young].contains(&&found.handle), "{destroyed:?}");
+    }
+    assert_eq!(strays(&rig).await, []);
+    let living: Vec<String> = rig.backend.labels().iter().map(ToString::to_string).collect();
+    assert!(living.iter().any(|label| label.ends_with("v2")) && living.iter().any(|label| label.ends_with("v3")));
+    assert!(rig.sign().await.is_ok());
+}
+
+#[tokio::test]
 async fn a_private_half_that_came_back_is_a_stray() {
     let rig = Rig::settled().await;
     let first = rig.served();

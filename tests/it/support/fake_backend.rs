@@ -1,6 +1,6 @@
 //! A backend in memory that signs for real and fails on demand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct FakeBackend {
 #[derive(Debug, Default)]
 struct State {
     keys: BTreeMap<Label, EcdsaKeyPair>,
+    /// Labels that a second key carries.
+    twins: BTreeSet<Label>,
     next: BTreeMap<Call, VecDeque<Fault>>,
     standing: BTreeMap<Call, Fault>,
     calls: BTreeMap<Call, u64>,
@@ -96,6 +98,14 @@ impl FakeBackend {
     /// Like a cloud, it keeps keys that it is told to destroy until this moment.
     pub fn deletes_only_at(&self, gone_at: Timestamp) {
         self.state().gone_at = Some(gone_at);
+    }
+
+    /// Leaves a second key with that label, as a cloud may that can't tell a repeated call.
+    pub fn leave_twin(&self, label: &str) -> Handle {
+        let label: Label = label.parse().unwrap();
+        let handle = twin(&label);
+        self.state().twins.insert(label);
+        handle
     }
 
     /// How many calls of this kind there were, whatever came of them.
@@ -181,6 +191,10 @@ impl Backend for FakeBackend {
     fn destroy<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<Destroyed, BackendError>> {
         Box::pin(self.act(Call::Destroy, move |state, _| {
             let refused = || BackendError::Refused(format!("{handle} is no handle of the fake"));
+            if let Some(label) = state.twins.iter().find(|label| twin(label) == *handle).cloned() {
+                state.twins.remove(&label);
+                return Ok(Destroyed::Done);
+            }
             state.keys.remove(&label(handle).ok_or_else(refused)?);
             Ok(state.gone_at.map_or(Destroyed::Done, Destroyed::ScheduledFor))
         }))
@@ -188,8 +202,14 @@ impl Backend for FakeBackend {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, BackendError>> {
         Box::pin(self.act(Call::List, |state, _| {
-            Ok(state.keys.keys().map(|label| Found { label: label.clone(), handle: handle(label) }).collect())
+            let keys = state.keys.keys().map(|label| Found { label: label.clone(), handle: handle(label) });
+            let twins = state.twins.iter().map(|label| Found { label: label.clone(), handle: twin(label) });
+            Ok(twins.chain(keys).collect())
         }))
+    }
+
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        one == other
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
@@ -209,6 +229,10 @@ impl Backend for FakeBackend {
 /// Like a real backend's, it is not the label itself.
 fn handle(label: &Label) -> Handle {
     Handle::new(&format!("fake:{label}"))
+}
+
+fn twin(label: &Label) -> Handle {
+    Handle::new(&format!("twin:{label}"))
 }
 
 fn label(handle: &Handle) -> Option<Label> {

@@ -33,6 +33,7 @@ use self::pool::Job;
 use self::process::Spawner;
 use self::shared::{Shared, State, Waiting};
 use super::settings::{Pin, Settings};
+use super::token::same_id;
 use super::wire::{Admin, FRAME_MAX, HEAD, Order, Outcome};
 use crate::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
 use crate::ids::{BackendId, Handle, Label};
@@ -171,6 +172,10 @@ impl Backend for Router {
                 other => Err(unfitting(&other)),
             }
         })
+    }
+
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        same_id(one, other)
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {

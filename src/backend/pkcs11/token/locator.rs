@@ -73,6 +73,14 @@ impl Locator {
     }
 }
 
+/// Whether two handles have one CKA_ID. The thumbprint tells who takes a key's place, and is absent if the public half
+/// is; what carries one CKA_ID is destroyed together.
+#[must_use]
+pub fn same_id(one: &Handle, other: &Handle) -> bool {
+    let id = |handle| Locator::parse(handle).map(|locator| locator.id);
+    one == other || id(one).is_some_and(|one| id(other) == Some(one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +109,16 @@ mod tests {
         for text in ["", "nobody", "../../etc/passwd", "00112233445566778899AABBCCDDEEFF.x", &format!("{id}.")] {
             assert_eq!(Locator::parse(&Handle::new(text)), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_key_that_lost_its_public_half_is_still_the_same() {
+        let id = "00112233445566778899aabbccddeeff";
+        let whole = Handle::new(&format!("{id}.NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"));
+        assert!(same_id(&whole, &Handle::new(id)) && same_id(&Handle::new(id), &whole) && same_id(&whole, &whole));
+        for other in ["ff112233445566778899aabbccddeeff", "ff.NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "x"] {
+            assert!(!same_id(&whole, &Handle::new(other)) && !same_id(&Handle::new(other), &whole), "{other}");
+        }
+        assert!(!same_id(&Handle::new("x"), &Handle::new("y")));
     }
 }

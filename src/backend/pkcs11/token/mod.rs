@@ -19,6 +19,7 @@ use cryptoki::context::Pkcs11;
 use cryptoki::slot::Slot;
 
 pub use facts::Facts;
+pub use locator::same_id;
 pub use session::Session;
 
 use super::fault::Fault;

@@ -80,6 +80,10 @@ impl Backend for Insistent {
         self.0.list()
     }
 
+    fn same_key(&self, one: &Handle, other: &Handle) -> bool {
+        self.0.same_key(one, other)
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<Probe, BackendError>> {
         self.0.probe()
     }
