@@ -25,6 +25,8 @@ pub struct Site {
     pub public: SocketAddr,
     pub metrics: SocketAddr,
     pub signing: PathBuf,
+    /// What the daemon finds in its environment, beside what is there.
+    pub environment: &'static [(&'static str, &'static str)],
     config: PathBuf,
 }
 
@@ -64,13 +66,19 @@ impl Site {
         );
         let config = directory.join("jwksd.toml");
         fs::write(&config, text).expect("a writable file");
-        Self { directory, public, metrics, signing, config }
+        Self { directory, public, metrics, signing, environment: &[], config }
     }
 
     /// Makes the store and the issuers.
     pub fn init(&self) {
         let mut command = Command::new(PROGRAM);
-        let output = command.arg("init").arg("--config").arg(&self.config).output().expect("the daemon's program");
+        let output = command
+            .arg("init")
+            .arg("--config")
+            .arg(&self.config)
+            .envs(self.environment.iter().copied())
+            .output()
+            .expect("the daemon's program");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "jwksd init: {said}");
     }
@@ -78,7 +86,12 @@ impl Site {
     /// Starts the daemon on the server's processor.
     pub fn start(&self) -> Daemon {
         let mut command = machine::pinned(machine::SERVER, Path::new(PROGRAM));
-        command.arg("run").arg("--config").arg(&self.config).stdin(Stdio::null());
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&self.config)
+            .envs(self.environment.iter().copied())
+            .stdin(Stdio::null());
         let begun = Instant::now();
         Daemon { child: command.spawn().expect("taskset and the daemon's program"), begun }
     }

@@ -131,6 +131,9 @@ async fn what_is_listed_is_what_there_is(backend: &dyn Backend, spec: KeySpec) {
         found
     };
     assert_eq!(listed().await, expected);
+    for (one, other) in expected.iter().flat_map(|one| expected.iter().map(move |other| (one, other))) {
+        assert_eq!(backend.same_key(&one.handle, &other.handle), one == other, "{one:?}, {other:?}");
+    }
     while let Some(found) = expected.pop() {
         backend.destroy(&found.handle).await.unwrap();
         assert_eq!(listed().await, expected);
