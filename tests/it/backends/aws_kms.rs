@@ -202,7 +202,8 @@ fn whatever_becomes_of_the_answer_there_is_one_key() {
 async fn creations_with_lost_answers() {
     let site = Site::new();
     let (Site { emulator, proxy, .. }, backend) = (&site, &*site.backend);
-    for (number, act) in [(1, Act::Lose), (2, Act::Cut), (3, Act::Fail { status: 500, code: "KMSInternalException" })] {
+    let fail = Act::Fail { status: 500, code: "KMSInternalException" };
+    for (number, act) in [(1, Act::Lose), (2, Act::Reset), (3, Act::Cut), (4, fail)] {
         proxy.harm_next("CreateKey", 1, act.clone());
         let begun = emulator.arns("Enabled").len();
         let mut made = backend.generate(&label("lost", number), es256()).await;
@@ -217,7 +218,7 @@ async fn creations_with_lost_answers() {
         assert_eq!(backend.generate(&label("lost", number), es256()).await, Ok(made));
         assert_eq!(emulator.arns("Enabled").len(), begun + 1, "{act:?}");
     }
-    assert_eq!(site.faults("unknown"), 3);
+    assert_eq!(site.faults("unknown"), 4);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong with a signature: each is classified, counted and over by itself.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use jwksd::backend::{Backend, BackendError, KeyRef};
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use super::super::{es256, label, sign, verifies};
 use super::{Site, open, settings};
-use crate::support::aws::{Act, with_credentials};
+use crate::support::aws::{Act, ask, with_credentials};
 
 #[test]
 fn every_fault_has_its_class_and_ends_by_itself() {
@@ -30,6 +31,7 @@ async fn one_after_the_other() {
         ("transient", fail(502, ""), true),
         ("unknown", Act::HangUp, true),
         ("unknown", Act::Lose, true),
+        ("unknown", Act::Reset, true),
         ("unknown", Act::Cut, true),
         ("unknown", Act::Delay(Duration::from_millis(1_000)), true),
         ("permission", fail(400, "AccessDeniedException"), false),
@@ -56,6 +58,10 @@ async fn one_after_the_other() {
         }
         sign(backend, &key, es256(), b"c.d").await.unwrap_or_else(|error| panic!("after {act:?}: {error}"));
     }
+    // What was called a reset is one, and no orderly end.
+    site.proxy.harm_next("ListKeys", 1, Act::Reset);
+    let reset = ask(site.proxy.port, "TrentService.ListKeys", &json!({})).map(|answer| answer.status);
+    assert_eq!(reset.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
     // A signature of something else is well formed; whoever verifies sees it, as the daemon always does.
     site.proxy.harm_next("Sign", 1, Act::Forge);
     let forged = sign(backend, &key, es256(), b"a.b").await.unwrap();

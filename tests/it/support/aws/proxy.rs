@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ pub enum Act {
     HangUp,
     /// It is made, and its answer is lost.
     Lose,
+    /// It is made, and instead of an answer comes a reset.
+    Reset,
     /// It is made, and its answer is cut in the middle.
     Cut,
     /// It is made late.
@@ -148,6 +151,8 @@ fn serve(mut stream: TcpStream, upstream: u16, shared: &Shared) -> io::Result<()
         };
         let bytes = match act {
             Some(Act::Lose) => return stream.shutdown(Shutdown::Both),
+            // Closed without lingering, a connection is reset.
+            Some(Act::Reset) => return Ok(set_socket_linger(&stream, Some(Duration::ZERO))?),
             Some(Act::KillAfter) => {
                 shared.kill();
                 return Ok(());
