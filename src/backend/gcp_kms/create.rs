@@ -14,7 +14,6 @@ use super::client::{self, Created};
 use super::{CALL, GcpKms, algorithm, name};
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::{BackendError, Generated};
-use crate::failpoint::failpoint;
 use crate::ids::{Handle, Label};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::PublicKey;
@@ -30,7 +29,6 @@ impl GcpKms {
             if !self.create_or_adopt(&key, label, spec, attempt).await? {
                 continue;
             }
-            failpoint("gcp.created");
             let version = name::first_version(&key);
             if self.ready(&version, spec).await? {
                 let public = self.public(&version, spec).await?;

@@ -6,7 +6,6 @@ use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as Sta
 use super::{CALL, GcpKms};
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::{BackendError, Destroyed};
-use crate::failpoint::failpoint;
 use crate::ids::Handle;
 use crate::lifecycle::time::Timestamp;
 
@@ -26,7 +25,6 @@ impl GcpKms {
             State::Enabled => {
                 // Before it is destroyed, since some organisations demand that, and since it can be taken back at once.
                 self.gate.repeat(&self.ends, CALL, || self.client.disable(name)).await.map_err(not_yet)?;
-                failpoint("gcp.disabled");
                 self.schedule(name).await
             }
             State::Disabled => self.schedule(name).await,
