@@ -23,12 +23,12 @@ pub struct Pace {
     pub leisure: Duration,
     /// For the next of those that are expected; once none has come for so long, no more will.
     pub step: Duration,
-    /// For all of those that it waits for, at most.
+    /// For the half that makes a group, at most; and at most as long for the other half.
     pub at_most: Duration,
 }
 
 impl Pace {
-    /// 100 ms for what nobody waits for. Else at most some 2 ms, and only while more keep coming.
+    /// 100 ms for what nobody waits for. Else at most some 2 ms for either half, and only while more keep coming.
     pub const USUAL: Self = Self {
         leisure: Duration::from_millis(100),
         step: Duration::from_micros(400),
