@@ -14,7 +14,7 @@ use super::gcp::{Endpoint, GcpCredentials, KeyRingName, Protection};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
-    NumericId, PlainText, Rate, TokenHash, Typ, UnitName, VariableName,
+    NumericId, PlainText, Rate, TokenHash, UnitName, VariableName,
 };
 use super::token::{Isolation, ModuleArgs, TokenTable};
 use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
@@ -24,6 +24,7 @@ use crate::access::pattern::TextPattern;
 use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
+use crate::jose::jws::Typ;
 use crate::lifecycle::policy::Standby;
 use crate::lifecycle::schedule::Schedule;
 use crate::lifecycle::time::{Span, Timestamp};
