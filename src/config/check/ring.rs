@@ -102,7 +102,7 @@ pub(super) fn ring(
     Some(Ring {
         standby_backend: second,
         self_verify: plain(self_verify).unwrap_or(if outside { SelfVerify::Always } else { SelfVerify::Load }),
-        typ: plain(typ).map_or(crate::config::tree::TYP.to_owned(), |typ| typ.0),
+        typ: plain(typ).unwrap_or_default(),
         raw_signatures: plain(raw_signatures).unwrap_or(true),
         ..Ring::new(key?, chosen?, policy?)
     })
