@@ -147,7 +147,7 @@ impl Gate {
     }
 
     fn failed(&self, lane: &Lane, fault: &Fault) {
-        self.counters.fault(fault.class);
+        self.counters.faults.count(fault.class);
         match fault.class {
             Class::Transient | Class::Unknown => {
                 if self.breaker.failed(self.clock.monotonic()) && self.counters.left_alone.set(1) == 0 {
