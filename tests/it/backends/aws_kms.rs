@@ -99,7 +99,7 @@ fn keys_are_made_and_ended_as_the_operator_says() {
 async fn one_key_in_all_its_detail() {
     let policy = json!({"Version": "2012-10-17", "Statement": []}).to_string();
     let site = Site::with(|settings| {
-        settings.deletion_window = 7;
+        settings.deletion_window = Span::from_days(7);
         settings.creation.policy = Some(policy.clone());
         settings.creation.multi_region = true;
         settings.creation.tags = vec![("cost-centre".to_owned(), "42".to_owned())];
