@@ -15,6 +15,7 @@ pub mod http;
 #[cfg(feature = "pkcs11")]
 pub mod load;
 pub mod memory_store;
+pub mod one_ring;
 #[cfg(feature = "pkcs11")]
 pub mod shimmed;
 #[cfg(feature = "pkcs11")]
