@@ -18,6 +18,7 @@ pub mod memory_store;
 pub mod one_ring;
 #[cfg(feature = "pkcs11")]
 pub mod shimmed;
+pub mod soon;
 #[cfg(feature = "pkcs11")]
 pub mod tokens;
 pub mod traffic;
