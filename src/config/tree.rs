@@ -207,6 +207,8 @@ pub struct Ring {
     pub typ: String,
     /// Whether callers may have their own JWS signed.
     pub raw_signatures: bool,
+    /// Whether it signs digests, and nothing else.
+    pub digests: bool,
 }
 
 impl Ring {
@@ -221,6 +223,7 @@ impl Ring {
             self_verify: SelfVerify::Load,
             typ: TYP.to_owned(),
             raw_signatures: true,
+            digests: false,
         }
     }
 }
