@@ -18,7 +18,6 @@ use crate::access::grant::{Grant, Miss, Operation};
 use crate::access::rules::Draft;
 use crate::config::{Config, Issuer, Ring};
 use crate::jose::json::{Limits, Object};
-use crate::jose::jws::Typ;
 use crate::lifecycle::time::Timestamp;
 
 /// Does what the arguments say.
@@ -146,11 +145,10 @@ fn judged(
         let bounds = Bounds { iss: url, now, lifetime, skew: issuer.skew };
         return grant.rules.assembled(bounds, claims, asked.typ.as_ref(), size);
     }
-    let own: Option<Typ> = ring.typ.parse().ok();
     let iss_json = serde_json::Value::from(url).to_string();
     let draft = Draft {
         claims,
-        typ: asked.typ.as_ref().or(own.as_ref()),
+        typ: asked.typ.as_ref().or(Some(&ring.typ)),
         ttl: asked.ttl,
         iss_json: &iss_json,
         now,

@@ -38,7 +38,7 @@ pub(super) async fn sign(
         let clients = account.clients().await?;
         let call = clients.signing.sign().key_id(arn.as_str()).message(message.clone());
         let call = call.message_type(kind.clone()).signing_algorithm(algorithm.clone());
-        let signed = call.send().await.map_err(|error| account.failed("Sign", &clients, &error))?;
+        let signed = call.send().await.map_err(|error| account.failed("Sign", &error))?;
         let bytes = checked(&signed, &arn, &algorithm)?;
         from_cloud(spec, bytes)
     };

@@ -1,8 +1,8 @@
 //! What can go wrong between us and a cloud, told apart by what helps.
 
+use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
-
-use thiserror::Error;
 
 use crate::backend::BackendError;
 
@@ -66,7 +66,7 @@ impl Class {
 }
 
 /// A call that did not go well.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Fault {
     /// Of which kind.
@@ -96,6 +96,31 @@ impl From<Fault> for BackendError {
     }
 }
 
+/// An error and whatever caused it.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// An error and its causes, nothing said twice; [`shortened`].
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    shortened(&text)
+}
+
+/// What somebody else says, to be a part of what we say: on one line, no longer than one, and without a full stop.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 400;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    line.trim_end_matches('.').to_owned()
+}
+
 /// How long a cloud is left alone that did not say for how long: quotas are counted by the second.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
@@ -111,6 +136,17 @@ mod tests {
             let waits = matches!(error, BackendError::Unavailable(_) | BackendError::Throttled { .. });
             assert_eq!(waits, class.may_pass() || class == Class::Throttled, "{}", class.name());
         }
+    }
+
+    #[test]
+    fn what_others_say_becomes_a_part_of_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str, #[source] Option<Box<Said>>);
+        let because = |text, cause| Said(text, Some(Box::new(cause)));
+        let error = because("no token:\n\tno file", because("no file", Said("it is gone.", None)));
+        assert_eq!(chain(&error), "no token:  no file: it is gone");
+        assert_eq!(shortened(&"x".repeat(401)), "x".repeat(400));
     }
 
     #[test]

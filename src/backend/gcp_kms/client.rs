@@ -1,8 +1,7 @@
 //! The official client, one call at a time: its own retries off, every checksum made and checked.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use google_cloud_auth::credentials::anonymous;
@@ -18,6 +17,7 @@ use super::settings::{Credentials, Settings};
 use super::{algorithm, fault};
 use crate::backend::Hashed;
 use crate::backend::cloud::fault::{Class, Fault};
+use crate::backend::cloud::renewable::Renewable;
 use crate::clock::Clock;
 use crate::jose::alg::KeySpec;
 use crate::jose::hash::HashFunction;
@@ -26,14 +26,7 @@ use crate::jose::hash::HashFunction;
 pub(super) struct Client {
     endpoint: Option<String>,
     credentials: Credentials,
-    clock: Arc<dyn Clock>,
-    built: Mutex<Option<Built>>,
-}
-
-#[derive(Clone)]
-struct Built {
-    service: KeyManagementService,
-    at: Duration,
+    service: Renewable<KeyManagementService>,
 }
 
 impl fmt::Debug for Client {
@@ -78,13 +71,14 @@ impl Message {
 impl Client {
     pub(super) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Self {
         let Settings { endpoint, credentials, .. } = settings;
-        Self { endpoint: endpoint.clone(), credentials: *credentials, clock, built: Mutex::default() }
+        Self { endpoint: endpoint.clone(), credentials: *credentials, service: Renewable::new(clock) }
     }
 
     async fn service(&self) -> Result<KeyManagementService, Fault> {
-        if let Some(built) = self.built.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(built.service);
-        }
+        self.service.get(|| self.build()).await
+    }
+
+    async fn build(&self) -> Result<KeyManagementService, Fault> {
         let mut builder = KeyManagementService::builder().with_retry_policy(NeverRetry);
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -92,21 +86,14 @@ impl Client {
         if self.credentials == Credentials::Anonymous {
             builder = builder.with_credentials(anonymous::Builder::new().build());
         }
-        let service = builder.build().await.map_err(|error| fault::of_builder(&error))?;
-        let built = Built { service: service.clone(), at: self.clock.monotonic() };
-        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = Some(built);
-        Ok(service)
+        builder.build().await.map_err(|error| fault::of_builder(&error))
     }
 
     /// Reads an error. After one about who we are, the credentials are looked for anew: the file may be another now.
     fn fault(&self, error: &google_cloud_gax::error::Error) -> Fault {
         let is_unknown = error.status().is_some_and(|status| status.code == Code::Unauthenticated);
         if is_unknown || error.is_authentication() {
-            let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.monotonic();
-            if built.as_ref().is_some_and(|built| now.saturating_sub(built.at) >= NEW_CREDENTIALS_AFTER) {
-                *built = None;
-            }
+            self.service.refused();
         }
         fault::of(error)
     }
@@ -249,5 +236,3 @@ fn checksum(bytes: &[u8]) -> i64 {
 
 /// CryptoKeys on a page.
 const PAGE: i32 = 500;
-/// Credentials that are refused are looked for anew, but not at every call.
-const NEW_CREDENTIALS_AFTER: Duration = Duration::from_secs(10);

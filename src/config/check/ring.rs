@@ -7,11 +7,11 @@ use super::faults::{Faults, configured};
 use crate::config::document::Place;
 use crate::config::file::{BlackoutTable, RingTable};
 use crate::config::nearest::nearest;
-use crate::config::scalar::Typ;
 use crate::config::tree::{BackendKind, Ring, SelfVerify};
 use crate::config::value::{Field, plain};
 use crate::ids::BackendId;
 use crate::jose::alg::{Algorithm, KeySpec, RsaBits};
+use crate::jose::jws::Typ;
 use crate::lifecycle::policy::{self, Policy, PolicyError, Rotation, Terms};
 use crate::lifecycle::schedule::{Blackout, Schedule, first_free};
 use crate::lifecycle::time::{Span, Timestamp};
@@ -109,7 +109,7 @@ pub(super) fn ring(
     Some(Ring {
         standby_backend: second,
         self_verify: plain(self_verify).unwrap_or(if outside { SelfVerify::Always } else { SelfVerify::Load }),
-        typ: plain(typ).map_or(crate::config::tree::TYP.to_owned(), |typ| typ.0),
+        typ: plain(typ).unwrap_or_default(),
         raw_signatures: plain(raw_signatures).unwrap_or(!digests),
         digests,
         ..Ring::new(key?, chosen?, policy?)

@@ -33,11 +33,15 @@ impl Site {
     }
 
     fn with(change: impl Fn(&mut Settings)) -> Self {
+        Self::by(Arc::new(SystemClock), change)
+    }
+
+    fn by(clock: Arc<dyn Clock>, change: impl Fn(&mut Settings)) -> Self {
         let emulator = Emulator::start();
         let proxy = Proxy::start(emulator.port);
         let mut settings = settings(&proxy.url());
         change(&mut settings);
-        let (backend, registry) = open(settings);
+        let (backend, registry) = open(settings, clock);
         Self { emulator, proxy, registry, backend }
     }
 
@@ -64,10 +68,10 @@ fn settings(url: &str) -> Settings {
     }
 }
 
-fn open(settings: Settings) -> (Arc<AwsKms>, Registry) {
+fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<AwsKms>, Registry) {
     let mut registry = Registry::default();
     let metrics = BackendMetrics::register(&mut registry);
-    (Arc::new(AwsKms::new(&"kms".parse().unwrap(), settings, &metrics.clouds, Arc::new(SystemClock))), registry)
+    (Arc::new(AwsKms::new(&"kms".parse().unwrap(), settings, &metrics.clouds, clock)), registry)
 }
 
 #[test]
@@ -233,7 +237,7 @@ async fn twins() {
     let (Site { emulator, proxy, .. }, backend) = (&site, &*site.backend);
     // A process died after CreateKey, and the index of tags does not know of its key yet when the next one looks.
     let first = backend.generate(&label("twin", 1), es256()).await.unwrap();
-    let (next, _registry) = open(settings(&proxy.url()));
+    let (next, _registry) = open(settings(&proxy.url()), Arc::new(SystemClock));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     proxy.harm_next("GetResources", 1, Act::Blind);
     let second = next.generate(&label("twin", 1), es256()).await.unwrap();

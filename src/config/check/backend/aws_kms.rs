@@ -5,7 +5,7 @@ use crate::config::aws::{AwsCreate, AwsKms, Region, TagText, is_tag_key};
 use crate::config::document::Place;
 use crate::config::file::{AwsCreateTable, Named};
 use crate::config::gcp::Endpoint;
-use crate::config::scalar::{Count, PlainText};
+use crate::config::scalar::{PlainText, Rate};
 use crate::config::value::{Field, Parsed, Section, plain};
 use crate::lifecycle::time::Span;
 
@@ -15,7 +15,7 @@ pub(super) struct Aws {
     pub(super) profile: Field<PlainText>,
     pub(super) endpoint: Field<Endpoint>,
     pub(super) tagging_endpoint: Field<Endpoint>,
-    pub(super) sign_rate: Field<Count>,
+    pub(super) sign_rate: Field<Rate>,
     pub(super) deletion_window: Field<Span>,
     pub(super) create: Section<AwsCreateTable>,
 }
@@ -40,7 +40,7 @@ impl Aws {
             profile: plain(profile).map(|profile| profile.0),
             endpoint: plain(endpoint).map(|url| url.0),
             tagging_endpoint: plain(tagging_endpoint).map(|url| url.0),
-            sign_rate: plain(sign_rate).and_then(|rate| rate.0.try_into().ok()).unwrap_or(default.sign_rate),
+            sign_rate: plain(sign_rate).map_or(default.sign_rate, |rate| rate.0),
             deletion_window: window(deletion_window, default.deletion_window, faults),
             create: create.map_or(default.create, |create| creation(create.into_inner(), faults)),
         }

@@ -1,14 +1,19 @@
 //! What can go wrong with a signature: each is classified, counted and over by itself.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::backend::{Backend, BackendError, Input, KeyRef};
+use jwksd::clock::{Clock, SystemClock};
+use jwksd::lifecycle::time::Timestamp;
 use serde_json::json;
 
 use super::super::{es256, label, sign, verifies};
 use super::{Site, open, settings};
-use crate::support::aws::{Act, ask, with_credentials};
+use crate::support::aws::{Act, CREDENTIALS, ask, with_credentials, with_env};
+use crate::support::daemon::variable;
 
 #[test]
 fn every_fault_has_its_class_and_ends_by_itself() {
@@ -143,6 +148,55 @@ async fn behind_our_back() {
 }
 
 #[test]
+fn credentials_that_have_run_out_are_looked_for_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("credentials");
+    let [.., nowhere_else, no_config] = CREDENTIALS;
+    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()), nowhere_else, no_config];
+    with_env("backends::aws_kms::faults::worn_out", &env);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by others in a process of its own"]
+async fn worn_out() {
+    let is_given = |access_key: &str| {
+        let text = format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = not-a-secret\n");
+        std::fs::write(variable("AWS_SHARED_CREDENTIALS_FILE").unwrap(), text).unwrap();
+    };
+    is_given("AKIDOLD");
+    let clock = Arc::new(Ahead::default());
+    let site = Site::by(Arc::clone(&clock) as Arc<dyn Clock>, |_| {});
+    let backend = &*site.backend;
+    let key = backend.generate(&label("es256", 1), es256()).await.unwrap();
+    site.proxy.wear_out("AKIDOLD");
+    is_given("AKIDNEW");
+    let is_refused = async || {
+        let signed = sign(backend, &key, es256(), b"a.b").await;
+        assert!(matches!(&signed, Err(BackendError::Refused(text)) if text.contains("ExpiredToken")), "{signed:?}");
+    };
+    is_refused().await;
+    // They were found a moment ago; nobody looks for others with every call that is refused.
+    is_refused().await;
+    clock.0.store(10, Ordering::Relaxed);
+    is_refused().await;
+    sign(backend, &key, es256(), b"a.b").await.unwrap();
+}
+
+/// The machine's clock, so many seconds ahead.
+#[derive(Debug, Default)]
+struct Ahead(AtomicU64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
 fn where_nobody_listens_it_says_so() {
     with_credentials("backends::aws_kms::faults::nobody_there");
 }
@@ -150,7 +204,7 @@ fn where_nobody_listens_it_says_so() {
 #[tokio::test]
 #[ignore = "run by others in a process of its own"]
 async fn nobody_there() {
-    let (backend, _registry) = open(settings("http://127.0.0.1:9"));
+    let (backend, _registry) = open(settings("http://127.0.0.1:9"), Arc::new(SystemClock));
     let probed = backend.probe().await;
     assert!(matches!(&probed, Err(BackendError::Unavailable(text)) if text.contains("refused")), "{probed:?}");
     // What never left was not made, so there is nothing to search for.
