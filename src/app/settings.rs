@@ -50,6 +50,7 @@ fn ring_settings(ring: &tree::Ring) -> RingSettings {
             tree::SelfVerify::Load => SelfVerify::Load,
         },
         raw_signatures: ring.raw_signatures,
+        digests: ring.digests,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 
 use crate::backend::metrics::BackendMetrics;
-use crate::backend::{Backend, BackendError, KeyRef, Probe};
+use crate::backend::{Backend, BackendError, Input, KeyRef, Probe};
 use crate::chance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -79,7 +79,8 @@ async fn sign_and_verify(
     const INPUT: &[u8] = b"eyJhbGciOiJub25lIn0.dGVzdA";
     let failed = |step| move |source| AppError::BackendTest { step, source };
     let key = KeyRef { handle: &made.handle, spec };
-    let signature = backend.sign(key, INPUT, Duration::from_secs(30)).await.map_err(failed("signing"))?;
+    let signature =
+        backend.sign(key, Input::Message(INPUT), Duration::from_secs(30)).await.map_err(failed("signing"))?;
     let mismatch =
         |text: String| AppError::BackendTest { step: "verifying the signature", source: BackendError::Mismatch(text) };
     let jwk =

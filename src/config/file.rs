@@ -214,6 +214,7 @@ table!(RingTable, "a table [issuers.NAME.rings.RING]" {
     self_verify: Field<SelfVerify>,
     typ: Field<Typ>,
     raw_signatures: Field<bool>,
+    digests: Field<bool>,
 });
 table!(BlackoutTable, "a table { from = \"…\", to = \"…\" } or { opens = \"0 16 * * 5\", lasts = \"64h\" }" {
     from: Field<Timestamp>,

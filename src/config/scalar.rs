@@ -100,9 +100,10 @@ pub(super) enum Allow {
     Admin,
 }
 
-const ALLOW: [(&str, Allow); 8] = [
+const ALLOW: [(&str, Allow); 9] = [
     ("sign", Allow::One(Operation::Sign)),
     ("sign_raw", Allow::One(Operation::SignRaw)),
+    ("sign_digest", Allow::One(Operation::SignDigest)),
     ("read", Allow::One(Operation::Read)),
     ("rotate", Allow::One(Operation::Rotate)),
     ("compromise", Allow::One(Operation::Compromise)),

@@ -208,6 +208,8 @@ pub struct Ring {
     pub typ: Typ,
     /// Whether callers may have their own JWS signed.
     pub raw_signatures: bool,
+    /// Whether it signs digests, and nothing else.
+    pub digests: bool,
 }
 
 impl Ring {
@@ -222,6 +224,7 @@ impl Ring {
             self_verify: SelfVerify::Load,
             typ: Typ::default(),
             raw_signatures: true,
+            digests: false,
         }
     }
 }

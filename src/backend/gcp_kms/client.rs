@@ -15,11 +15,12 @@ use google_cloud_wkt::FieldMask;
 
 use super::settings::{Credentials, Settings};
 use super::{algorithm, fault};
+use crate::backend::Hashed;
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::cloud::renewable::Renewable;
-use crate::backend::cloud::signature;
 use crate::clock::Clock;
 use crate::jose::alg::KeySpec;
+use crate::jose::hash::HashFunction;
 
 /// The client, made at the first call: nothing about it can keep the daemon from starting.
 pub(super) struct Client {
@@ -52,17 +53,18 @@ pub(super) enum Message {
 
 impl Message {
     /// The digest where the algorithm has one, so that inputs of any length can be signed.
-    pub(super) fn new(spec: KeySpec, input: &[u8]) -> Self {
-        let Some(digest) = signature::digest(spec.algorithm(), input) else {
-            return Self::Data(Bytes::copy_from_slice(input), checksum(input));
+    pub(super) fn new(input: &Hashed<'_>) -> Self {
+        let digest = match input {
+            Hashed::Digest(digest) => digest,
+            Hashed::Message(message) => return Self::Data(Bytes::copy_from_slice(message), checksum(message)),
         };
-        let bytes = Bytes::copy_from_slice(digest.as_ref());
-        let form = match bytes.len() {
-            32 => Digest::new().set_sha256(bytes),
-            48 => Digest::new().set_sha384(bytes),
-            _ => Digest::new().set_sha512(bytes),
+        let bytes = Bytes::copy_from_slice(digest.as_bytes());
+        let form = match digest.hash() {
+            HashFunction::Sha256 => Digest::new().set_sha256(bytes),
+            HashFunction::Sha384 => Digest::new().set_sha384(bytes),
+            HashFunction::Sha512 => Digest::new().set_sha512(bytes),
         };
-        Self::Digest(form, checksum(digest.as_ref()))
+        Self::Digest(form, checksum(digest.as_bytes()))
     }
 }
 

@@ -200,6 +200,13 @@ pub const BROKEN: &[(&str, &[Edit])] = &[
     ("set that nobody reads", &[(RING, "backend = \"soft\"\nactive_period = \"27h\"\nretention = \"500d\"\n")]),
     // Rings.
     ("unknown backend", &[("backend = \"soft\"", "backend = \"sofd\"")]),
+    ("digests in a ring with rules on tokens", &[(RING, "backend = \"soft\"\ndigests = true\ntyp = \"at+jwt\"\nraw_signatures = true\n")]),
+    ("digests of Ed25519", &[("\"ES256\"", "\"Ed25519\""), (RING, "backend = \"soft\"\ndigests = true\n")]),
+    ("digests beside tokens", &[(RING, "backend = \"soft\"\ndigests = true\n\n[issuers.main.rings.rs256]\nalgorithm = \"RS256\"\nbackend = \"soft\"\n")]),
+    ("digests granted with more", &[(RING, "backend = \"soft\"\ndigests = true\n"), (ALLOW, "allow = [\"sign\", \"sign_digest\"]\nissuer = \"main\"\nring = \"es256\"")]),
+    ("digests granted everywhere", &[(RING, "backend = \"soft\"\ndigests = true\n"), (ALLOW, "allow = [\"sign_digest\"]\nissuer = \"main\"")]),
+    ("digests granted where there are none", &[(ALLOW, "allow = [\"sign_digest\"]\nissuer = \"main\"\nring = \"es256\"")]),
+    ("rules on digests", &[(RING, "backend = \"soft\"\ndigests = true\n"), (ALLOW, "allow = [\"sign_digest\"]\nissuer = \"main\"\nring = \"es256\"\nclaims = { max_size = \"1KiB\" }")]),
     ("unknown backends", &[("backend = \"soft\"", "backend = \"hsm-a\"\nstandby_backend = \"hsm-b\"")]),
     ("standby in the same backend", &[(RING, "backend = \"soft\"\nstandby_backend = \"soft\"\n")]),
     ("period and schedule", &[(RING, "backend = \"soft\"\nactive_period = \"30d\"\nschedule = \"0 3 1 * *\"\n")]),

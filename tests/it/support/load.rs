@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jwksd::backend::{Backend, BackendError, Generated, KeyRef};
+use jwksd::backend::{Backend, BackendError, Generated, Input, KeyRef};
 use jwksd::jose::alg::KeySpec;
 use jwksd::jose::jwk::Jwk;
 use jwksd::jose::verify::Verifier;
@@ -72,7 +72,9 @@ impl Load {
                 pending.push(tokio::spawn(async move {
                     let input = format!("input {asked}");
                     let begun = Instant::now();
-                    let answer = backend.sign(KeyRef { handle: &key.handle, spec }, input.as_bytes(), within).await;
+                    let answer = backend
+                        .sign(KeyRef { handle: &key.handle, spec }, Input::Message(input.as_bytes()), within)
+                        .await;
                     let is_right =
                         answer.as_ref().is_ok_and(|s| seen.verifiers[at].verify(input.as_bytes(), &s.0).is_ok());
                     seen.tally.lock().unwrap().count(begun, answer.map(|_| is_right));

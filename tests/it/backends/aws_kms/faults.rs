@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jwksd::backend::{Backend, BackendError, KeyRef};
+use jwksd::backend::{Backend, BackendError, Input, KeyRef};
 use jwksd::clock::{Clock, SystemClock};
 use serde_json::json;
 
@@ -52,7 +52,7 @@ async fn one_after_the_other() {
         let before = site.faults(class);
         site.proxy.take_calls();
         site.proxy.harm_next("Sign", 1, act.clone());
-        let signed = backend.sign(KeyRef { handle: &key.handle, spec: es256() }, b"a.b", LONG).await;
+        let signed = backend.sign(KeyRef { handle: &key.handle, spec: es256() }, Input::Message(b"a.b"), LONG).await;
         assert_eq!(site.faults(class), before + 1, "{act:?}: {signed:?}");
         assert_eq!(site.proxy.take_calls().len(), if is_repeated { 2 } else { 1 }, "{act:?}");
         match (signed, is_repeated) {
@@ -93,20 +93,21 @@ async fn ill_and_well_again() {
     let key_ref = KeyRef { handle: &key.handle, spec: es256() };
     site.proxy.harm_next("Sign", u64::MAX, Act::Fail { status: 503, code: "" });
     while site.metric(LEFT_ALONE) == 0 {
-        let signed = backend.sign(key_ref, b"a.b", LONG).await;
+        let signed = backend.sign(key_ref, Input::Message(b"a.b"), LONG).await;
         assert!(matches!(signed, Err(BackendError::Unavailable(_))), "{signed:?}");
     }
     site.proxy.take_calls();
-    let told = backend.sign(key_ref, b"a.b", LONG).await.unwrap_err();
+    let told = backend.sign(key_ref, Input::Message(b"a.b"), LONG).await.unwrap_err();
     assert!(matches!(told, BackendError::Unavailable(_)), "{told}");
     assert!(site.proxy.take_calls().len() <= 1, "it is left alone");
     site.proxy.clear();
-    let well = answered(async || backend.sign(key_ref, b"a.b", LONG).await.ok()).await;
+    let well = answered(async || backend.sign(key_ref, Input::Message(b"a.b"), LONG).await.ok()).await;
     assert!(verifies(&key, es256(), b"a.b", &well.expect("it signs again")));
     assert_eq!(site.metric(LEFT_ALONE), 0);
     // Throttling that lasts is told early and with a time, not as a time-out.
     site.proxy.harm_next("Sign", u64::MAX, Act::Fail { status: 400, code: "ThrottlingException" });
-    let told = tokio::time::timeout(LONG / 2, backend.sign(key_ref, b"a.b", LONG)).await.expect("told early");
+    let told =
+        tokio::time::timeout(LONG / 2, backend.sign(key_ref, Input::Message(b"a.b"), LONG)).await.expect("told early");
     assert!(matches!(told, Err(BackendError::Throttled { .. })), "{told:?}");
 }
 

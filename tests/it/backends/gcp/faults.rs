@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jwksd::backend::{Backend, BackendError, Generated, KeyRef};
+use jwksd::backend::{Backend, BackendError, Generated, Input, KeyRef};
 
 use super::super::{es256, label, sign, verifies};
 use super::House;
@@ -91,7 +91,7 @@ async fn a_slow_answer_is_late_and_not_wrong() {
     let within = Duration::from_millis(200);
     let key = KeyRef { handle: &made.handle, spec: es256() };
     let begun = tokio::time::Instant::now();
-    let late = house.backend.sign(key, b"input", within).await;
+    let late = house.backend.sign(key, Input::Message(b"input"), within).await;
     assert!(matches!(late, Err(BackendError::Unavailable(_))), "{late:?}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(house.counted("unknown"), 1);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jwksd::backend::pkcs11::Pin;
 use jwksd::backend::pkcs11::router::PinSource;
-use jwksd::backend::{Backend, BackendError, KeyRef};
+use jwksd::backend::{Backend, BackendError, Input, KeyRef};
 use jwksd::ids::Handle;
 use pkcs11_shim::Function;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ async fn a_wrong_pin_is_tried_once_whoever_asks_and_however_often_it_starts() {
         assert!(matches!(&made, Err(BackendError::Refused(text)) if text.contains("PIN")), "{made:?}");
         let handle = Handle::new("0123456789abcdef0123456789abcdef.x");
         let begun = Instant::now();
-        let signed = router.sign(KeyRef { handle: &handle, spec: es256() }, b"input", WITHIN).await;
+        let signed = router.sign(KeyRef { handle: &handle, spec: es256() }, Input::Message(b"input"), WITHIN).await;
         assert!(matches!(&signed, Err(BackendError::Refused(text)) if text.contains("unlock")), "{signed:?}");
         assert!(begun.elapsed() < WITHIN / 2, "nobody waits for what will not come");
         assert_eq!(logins(), 1);
