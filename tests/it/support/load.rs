@@ -12,6 +12,8 @@ use jwksd::jose::verify::Verifier;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::soon::soon;
+
 /// Traffic that is under way.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -99,11 +101,8 @@ impl Load {
     /// Waits until so many more have been signed.
     pub async fn signs(&self, count: u64) {
         let goal = self.signed() + count;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.signed() < goal {
-            assert!(Instant::now() < deadline, "nothing is signed any more: {:?}", self.seen.tally.lock().unwrap());
-            sleep(Duration::from_millis(1)).await;
-        }
+        let is_there = soon(|| self.signed() >= goal).await;
+        assert!(is_there, "nothing is signed any more: {:?}", self.seen.tally.lock().unwrap());
     }
 
     /// Ends it, and demands that nothing was signed wrongly and every question answered.

@@ -51,7 +51,7 @@ impl Aws {
 fn window(field: Field<Span>, default: Span, faults: &mut Faults<'_>) -> Span {
     let Some(field) = field else { return default };
     let window = field.get_ref().0;
-    if !(Span::from_days(7)..=Span::from_days(30)).contains(&window) || window.as_secs() % DAY != 0 {
+    if !(7..=30).any(|days| Span::from_days(days) == window) {
         faults.at(&field.span(), format!("AWS KMS deletes a key after 7 to 30 whole days, not after {window}"));
         return default;
     }
@@ -87,6 +87,5 @@ fn own_tags(tags: Named<Parsed<TagText>>, faults: &mut Faults<'_>) -> Vec<(Strin
     own
 }
 
-const DAY: u64 = 24 * 60 * 60;
 /// A key has 50 tags at most, of which six are ours.
 const TAGS_MAX: usize = 44;

@@ -2,7 +2,7 @@
 
 use super::super::faults::Faults;
 use crate::config::document::Place;
-use crate::config::gcp::{DAY, Endpoint, GcpCredentials, GcpKms, KeyRingName, Protection};
+use crate::config::gcp::{Endpoint, GcpCredentials, GcpKms, KeyRingName, Protection};
 use crate::config::scalar::Rate;
 use crate::config::value::{Field, plain};
 use crate::lifecycle::time::Span;
@@ -42,11 +42,10 @@ impl KeyRing {
                 "Google lets nobody in without credentials; remove it, or set endpoint to the emulator that does",
             );
         }
-        if let Some(field) = &deletion_window {
-            let after = field.get_ref().0.as_secs();
-            if !(DAY..=120 * DAY).contains(&after) {
-                faults.at(&field.span(), "Cloud KMS keeps destroyed keys for 24h to 120d; choose something in between");
-            }
+        if let Some(field) = &deletion_window
+            && !(Span::from_days(1)..=Span::from_days(120)).contains(&field.get_ref().0)
+        {
+            faults.at(&field.span(), "Cloud KMS keeps destroyed keys for 24h to 120d; choose something in between");
         }
         let default = GcpKms::new(key_ring?, plain(protection).unwrap_or_default());
         Some(GcpKms {

@@ -2,18 +2,17 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::backend::{Backend, BackendError, Input, KeyRef};
 use jwksd::clock::{Clock, SystemClock};
-use jwksd::lifecycle::time::Timestamp;
 use serde_json::json;
 
 use super::super::{es256, label, sign, verifies};
-use super::{Site, open, settings};
+use super::{Ahead, Site, open, settings};
 use crate::support::aws::{Act, CREDENTIALS, ask, with_credentials, with_env};
 use crate::support::daemon::variable;
+use crate::support::soon::answered;
 
 #[test]
 fn every_fault_has_its_class_and_ends_by_itself() {
@@ -102,15 +101,8 @@ async fn ill_and_well_again() {
     assert!(matches!(told, BackendError::Unavailable(_)), "{told}");
     assert!(site.proxy.take_calls().len() <= 1, "it is left alone");
     site.proxy.clear();
-    let mut well = Err(told);
-    for _ in 0..1_200 {
-        well = backend.sign(key_ref, Input::Message(b"a.b"), LONG).await;
-        if well.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(verifies(&key, es256(), b"a.b", &well.unwrap()));
+    let well = answered(async || backend.sign(key_ref, Input::Message(b"a.b"), LONG).await.ok()).await;
+    assert!(verifies(&key, es256(), b"a.b", &well.expect("it signs again")));
     assert_eq!(site.metric(LEFT_ALONE), 0);
     // Throttling that lasts is told early and with a time, not as a time-out.
     site.proxy.harm_next("Sign", u64::MAX, Act::Fail { status: 400, code: "ThrottlingException" });
@@ -177,23 +169,9 @@ async fn worn_out() {
     is_refused().await;
     // They were found a moment ago; nobody looks for others with every call that is refused.
     is_refused().await;
-    clock.0.store(10, Ordering::Relaxed);
+    clock.pass(Duration::from_secs(10));
     is_refused().await;
     sign(backend, &key, es256(), b"a.b").await.unwrap();
-}
-
-/// The machine's clock, so many seconds ahead.
-#[derive(Debug, Default)]
-struct Ahead(AtomicU64);
-
-impl Clock for Ahead {
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemClock.monotonic() + Duration::from_secs(self.0.load(Ordering::Relaxed))
-    }
 }
 
 #[test]
