@@ -35,7 +35,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use jwksd::backend::pkcs11::router::{ADMIN_LIMIT, PinSource, Plan, Router, WorkerMetrics};
 use jwksd::backend::pkcs11::{Settings, TokenChoice};
-use jwksd::backend::{Backend, Generated, KeyRef};
+use jwksd::backend::{Backend, Generated, Input, KeyRef};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use tokio::runtime::{Builder, Runtime};
 
@@ -315,7 +315,10 @@ impl Inner {
                         let mut count = 0_u64;
                         while begun.elapsed() < ROUND {
                             let key = KeyRef { handle: &handle, spec: spec(algorithm) };
-                            router.sign(key, &[b'x'; INPUT], Duration::from_secs(10)).await.expect("a signature");
+                            router
+                                .sign(key, Input::Message(&[b'x'; INPUT]), Duration::from_secs(10))
+                                .await
+                                .expect("a signature");
                             count += 1;
                         }
                         count
@@ -336,7 +339,7 @@ impl Inner {
             for _ in 0..ALONE {
                 let begun = Instant::now();
                 let key = KeyRef { handle: &key.handle, spec: spec(algorithm) };
-                let signed = self.router.sign(key, &[b'x'; INPUT], Duration::from_secs(10)).await;
+                let signed = self.router.sign(key, Input::Message(&[b'x'; INPUT]), Duration::from_secs(10)).await;
                 black_box(signed.expect("a signature"));
                 times.push(begun.elapsed().as_secs_f64() * 1e6);
             }

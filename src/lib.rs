@@ -7,6 +7,7 @@ pub mod access;
 pub mod app;
 pub mod audit;
 pub mod backend;
+pub mod chance;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;

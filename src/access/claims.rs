@@ -76,6 +76,9 @@ pub enum ClaimsError {
         /// How many are allowed.
         allowed: usize,
     },
+    /// A rule on claims, and a digest in which no claims are to be seen.
+    #[error("the grant has rules on claims, and what was hashed can't be seen")]
+    Unseen,
     /// The lifetime asked for is nothing.
     #[error("ttl is 0s; ask for at least 1s")]
     NoLifetime,
@@ -102,6 +105,7 @@ impl ClaimsError {
             Self::Forbidden(_) => "denied_claim",
             Self::Value(_) => "denied_value",
             Self::Size { .. } => "denied_size",
+            Self::Unseen => "denied_digest",
         }
     }
 
@@ -116,6 +120,7 @@ impl ClaimsError {
             Self::Forbidden(_) => Some("claims.forbid"),
             Self::Value(_) => Some("claims.values"),
             Self::Size { .. } => Some("claims.max_size"),
+            Self::Unseen => Some("claims"),
             Self::Reserved(_)
             | Self::Type { .. }
             | Self::Missing(_)

@@ -17,6 +17,8 @@ pub enum Operation {
     Sign,
     /// Have a signing input signed that the caller assembled.
     SignRaw,
+    /// Have a digest signed, of whatever it may be.
+    SignDigest,
     /// Read states, plans and versions.
     Read,
     /// Ask for a rotation.
@@ -31,8 +33,16 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the documentation.
-    pub const ALL: [Self; 7] =
-        [Self::Sign, Self::SignRaw, Self::Read, Self::Rotate, Self::Compromise, Self::Import, Self::Audit];
+    pub const ALL: [Self; 8] = [
+        Self::Sign,
+        Self::SignRaw,
+        Self::SignDigest,
+        Self::Read,
+        Self::Rotate,
+        Self::Compromise,
+        Self::Import,
+        Self::Audit,
+    ];
 
     /// What `allow = ["admin"]` stands for: everything but signing.
     pub const ADMIN: [Self; 5] = [Self::Read, Self::Rotate, Self::Compromise, Self::Import, Self::Audit];
@@ -43,6 +53,7 @@ impl Operation {
         match self {
             Self::Sign => "sign",
             Self::SignRaw => "sign_raw",
+            Self::SignDigest => "sign_digest",
             Self::Read => "read",
             Self::Rotate => "rotate",
             Self::Compromise => "compromise",

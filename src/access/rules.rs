@@ -49,6 +49,14 @@ pub struct Draft<'a> {
 }
 
 impl Rules {
+    /// Whether a digest may be signed, in which nothing can be seen.
+    ///
+    /// # Errors
+    /// [`ClaimsError::Unseen`] if there is a rule.
+    pub fn digest(&self) -> Result<(), ClaimsError> {
+        if *self == Self::default() { Ok(()) } else { Err(ClaimsError::Unseen) }
+    }
+
     /// The payload and the end of the token that `draft` asks for. Without a wish it lives as long as is allowed.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(super) fn backend(
         sign_rate: *sign_rate,
         // Time for two tries and a little.
         sign_try: (backend.sign_deadline.as_duration() * 2 / 5).max(Duration::from_millis(100)),
-        deletion_window: i32::try_from(deletion_window.as_secs() / DAY).unwrap_or(default.deletion_window),
+        deletion_window: *deletion_window,
         creation: Creation {
             policy,
             description: description.clone(),
@@ -60,6 +60,5 @@ fn key_policy(id: &BackendId, path: &Path) -> Result<String, AppError> {
     Ok(text)
 }
 
-const DAY: u64 = 24 * 60 * 60;
 /// AWS KMS Developer Guide, "Resource quotas".
 const POLICY_MAX: usize = 32 * 1_024;

@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand;
-
 use crate::access::grant::{Grant, Operation, Pattern};
+use crate::chance;
 use crate::config::IssuerUrl;
 use crate::config::secret::Secret;
 use crate::config::{
@@ -146,9 +145,7 @@ fn sealing_key(data: &Path) -> Result<PathBuf, AppError> {
     let path = data.join("sealing.key");
     let failed = |source| AppError::DevSealingKey { path: data.join("sealing.key"), source };
     if !path.exists() {
-        let mut key = [0; 32];
-        rand::fill(&mut key).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = chance::bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
         let temporary = data.join("sealing.key.new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;

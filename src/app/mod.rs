@@ -26,7 +26,6 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,6 +34,7 @@ use tracing::{info, warn};
 use crate::audit::{Audit, Event, Signatures};
 use crate::backend::Backend;
 use crate::backend::metrics::BackendMetrics;
+use crate::chance;
 use crate::checkpoint::{self, Checkpointer};
 use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{AuditSignatures, Config};
@@ -243,11 +243,7 @@ fn started(config: &Config) -> Event {
 
 /// The run of the machine; where the kernel does not name it, this run of the daemon alone.
 fn boot() -> BootId {
-    SystemClock.boot().unwrap_or_else(|| {
-        let mut name = [0; 16];
-        rand::fill(&mut name).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-        BootId::new(name)
-    })
+    SystemClock.boot().unwrap_or_else(|| BootId::new(chance::bytes()))
 }
 
 fn publishers(config: &Config) -> HashMap<IssuerId, Vec<Arc<dyn Publisher>>> {

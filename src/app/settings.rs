@@ -8,7 +8,6 @@ use crate::clock::Clock;
 use crate::config::{self as tree, Config};
 use crate::ids::{IssuerId, RingName};
 use crate::jose::alg::KeySpec;
-use crate::jose::jws::Typ;
 use crate::lifecycle::policy::{IssuerPolicy, MAX_BYTES, RingPolicy, SKEW};
 use crate::lifecycle::verifiers::Profile;
 use crate::snapshot::{IssuerSettings, RingSettings, SelfVerify};
@@ -45,12 +44,13 @@ fn policy(issuer: &tree::Issuer) -> IssuerPolicy {
 
 fn ring_settings(ring: &tree::Ring) -> RingSettings {
     RingSettings {
-        typ: ring.typ.parse::<Typ>().ok(),
+        typ: Some(ring.typ.clone()),
         self_verify: match ring.self_verify {
             tree::SelfVerify::Always => SelfVerify::Always,
             tree::SelfVerify::Load => SelfVerify::Load,
         },
         raw_signatures: ring.raw_signatures,
+        digests: ring.digests,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use prometheus_client::registry::Registry;
 
 use crate::backend::metrics::BackendMetrics;
-use crate::backend::{Backend, BackendError, KeyRef, Probe};
+use crate::backend::{Backend, BackendError, Input, KeyRef, Probe};
+use crate::chance;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ids::{BackendId, IssuerId, Label, RingName, VersionId};
@@ -56,9 +56,7 @@ pub async fn test_backend(config: &Config, id: &BackendId) -> Result<TestReport,
 
 async fn try_key(config: &Config, backend: &Arc<dyn Backend>, spec: KeySpec) -> Result<(), AppError> {
     let failed = |step| move |source| AppError::BackendTest { step, source };
-    let mut random = [0; 6];
-    rand::fill(&mut random).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-    let number = random.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let number = chance::bytes::<6>().iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     let name =
         |text: &str| AppError::BackendTest { step: "naming a key", source: BackendError::Refused(text.to_owned()) };
     let label = Label {
@@ -81,7 +79,8 @@ async fn sign_and_verify(
     const INPUT: &[u8] = b"eyJhbGciOiJub25lIn0.dGVzdA";
     let failed = |step| move |source| AppError::BackendTest { step, source };
     let key = KeyRef { handle: &made.handle, spec };
-    let signature = backend.sign(key, INPUT, Duration::from_secs(30)).await.map_err(failed("signing"))?;
+    let signature =
+        backend.sign(key, Input::Message(INPUT), Duration::from_secs(30)).await.map_err(failed("signing"))?;
     let mismatch =
         |text: String| AppError::BackendTest { step: "verifying the signature", source: BackendError::Mismatch(text) };
     let jwk =

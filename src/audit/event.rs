@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::fields::{as_kid, as_number, as_optional_text, as_text, scrub};
 use crate::ids::{BackendId, CommitId, InstallationId, IssuerId, Kid, Label, Revision, RingName, VersionId};
+use crate::jose::hash::MessageDigest;
 use crate::lifecycle::time::Timestamp;
 
 /// When a record of a signature counts as written.
@@ -248,6 +249,29 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A signature over a digest was made; it leaves only once this is written. What was hashed nobody here has seen.
+    SignedDigest {
+        /// The issuer.
+        #[serde(with = "as_text")]
+        issuer: IssuerId,
+        /// The ring.
+        #[serde(with = "as_text")]
+        ring: RingName,
+        /// The key.
+        #[serde(with = "as_kid")]
+        kid: Kid,
+        /// The digest that was signed.
+        #[serde(with = "as_text")]
+        digest: MessageDigest,
+        /// Who asked.
+        #[serde(serialize_with = "scrub::text")]
+        caller: String,
+        /// The request that asked.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "scrub::option")]
+        request_id: Option<String>,
+        /// How it ended.
+        outcome: Outcome,
+    },
     /// A request was turned away.
     Refused {
         /// The issuer that it named, if it is one of ours.
@@ -308,6 +332,6 @@ pub enum Event {
 impl Event {
     /// Whether the event tells of one request to sign, for which [`Signatures`] decides.
     pub(super) fn is_of_a_signature(&self) -> bool {
-        matches!(self, Self::Signed { .. } | Self::Refused { .. })
+        matches!(self, Self::Signed { .. } | Self::SignedDigest { .. } | Self::Refused { .. })
     }
 }

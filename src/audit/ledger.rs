@@ -83,6 +83,7 @@ impl Ledger {
             | Event::Act { .. }
             | Event::ActDone { .. }
             | Event::Signed { .. }
+            | Event::SignedDigest { .. }
             | Event::Refused { .. }
             | Event::Checkpoint { .. }
             | Event::TailCut { .. } => {}

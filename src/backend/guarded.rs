@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::metrics::{BackendMetrics, Operation, OperationMetrics, Outcome};
 use super::usage::Usage;
-use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, Label};
 use crate::jose::alg::KeySpec;
@@ -139,7 +139,7 @@ impl Backend for Guarded {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         let door = &self.sign;

@@ -10,6 +10,7 @@ pub mod cloud;
 #[cfg(feature = "gcp")]
 pub mod gcp_kms;
 pub mod guarded;
+mod input;
 pub mod metrics;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
@@ -22,6 +23,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use self::input::{Hashed, Input, OwnedInput};
 
 use self::usage::Usage;
 use crate::ids::{Handle, Label};
@@ -48,16 +51,18 @@ pub trait Backend: Debug + Send + Sync {
     /// [`BackendError::Mismatch`] if the label names a key of another kind or with weaker attributes.
     fn generate<'a>(&'a self, label: &'a Label, spec: KeySpec) -> BoxFuture<'a, Result<Generated, BackendError>>;
 
-    /// Signs `input`, the ASCII bytes `<header>.<payload>` (the backend hashes them as `key.spec` says), within `within`.
+    /// Signs `input` within `within`.
     ///
-    /// The signature is in JWS form: r‖s of fixed width for ECDSA, salt as long as the hash for PSS.
+    /// The signature is in JWS form: r‖s of fixed width for ECDSA, salt as long as the hash for PSS. Of a digest it is
+    /// the same as of the message that was hashed.
     ///
     /// # Errors
-    /// [`BackendError::NotFound`] if the handle names no key (any more).
+    /// [`BackendError::NotFound`] if the handle names no key (any more); [`BackendError::Refused`] for a digest that is
+    /// not of the hash function of `key.spec`.
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>>;
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::audit::{Audit, CHECKPOINT_REACH, Checkpoint, CheckpointKeys, Event, Head};
-use crate::backend::{Backend, KeyRef};
+use crate::backend::{Backend, Input, KeyRef};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, InstallationId, Label, RESERVED_ISSUER, VersionId};
 use crate::jose::alg::KeySpec;
@@ -171,7 +171,8 @@ impl Checkpointer {
         let spec = self.settings.spec;
         let mut jws = checkpoint.signing_input(spec.algorithm(), key.jwk.kid()).map_err(MakeError::Encoding)?;
         let reference = KeyRef { handle: &key.handle, spec };
-        let signature = self.backend.sign(reference, jws.as_bytes(), SIGN).await.map_err(MakeError::Sign)?;
+        let signature =
+            self.backend.sign(reference, Input::Message(jws.as_bytes()), SIGN).await.map_err(MakeError::Sign)?;
         append_signature(&mut jws, &signature.0);
         match key.proof.verify(&jws) {
             Ok((read, _)) if read == checkpoint => {}

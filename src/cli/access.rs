@@ -18,7 +18,6 @@ use crate::access::grant::{Grant, Miss, Operation};
 use crate::access::rules::Draft;
 use crate::config::{Config, Issuer, Ring};
 use crate::jose::json::{Limits, Object};
-use crate::jose::jws::Typ;
 use crate::lifecycle::time::Timestamp;
 
 /// Does what the arguments say.
@@ -72,6 +71,9 @@ pub fn explain(config: &Config, asked: &Explain, claims: Option<&str>, now: Time
         _ => None,
     };
     let signed = issuer.zip(ring).filter(|_| matches!(asked.operation.0, Operation::Sign | Operation::SignRaw));
+    if asked.operation.0 == Operation::SignDigest && claims.is_some() {
+        return Err(Failure::Usage("--claims: nothing is known of what a digest is made of; leave it out".to_owned()));
+    }
     let object = claims.map(|text| Object::parse(text, &Limits::DEFAULT)).transpose();
     let object = object.map_err(|error| Failure::Usage(format!("--claims: {error}")))?;
     let mut explanation = Explanation {
@@ -101,7 +103,26 @@ pub fn explain(config: &Config, asked: &Explain, claims: Option<&str>, now: Time
         }
         explanation.grants.push(Said { line: grant.line, allows, why });
     }
+    if let Some(why) = ring.and_then(|ring| refused_by_ring(ring, asked.operation.0)).filter(|_| explanation.allowed) {
+        return Ok(Explanation { allowed: false, line: None, rule: None, why: why.to_owned(), ..explanation });
+    }
     Ok(explanation)
+}
+
+/// Why the ring signs nothing of this kind, whatever a grant says.
+const fn refused_by_ring(ring: &Ring, operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Sign | Operation::SignRaw if ring.digests => {
+            Some("a grant allows this, but the ring signs digests and nothing else (digests = true)")
+        }
+        Operation::SignRaw if !ring.raw_signatures => {
+            Some("a grant allows this, but the ring signs claims only (raw_signatures = false)")
+        }
+        Operation::SignDigest if !ring.digests => {
+            Some("a grant allows this, but the ring signs tokens and no digests (digests = false)")
+        }
+        _ => None,
+    }
 }
 
 fn claims_len(asked: &Explain) -> usize {
@@ -124,11 +145,10 @@ fn judged(
         let bounds = Bounds { iss: url, now, lifetime, skew: issuer.skew };
         return grant.rules.assembled(bounds, claims, asked.typ.as_ref(), size);
     }
-    let own: Option<Typ> = ring.typ.parse().ok();
     let iss_json = serde_json::Value::from(url).to_string();
     let draft = Draft {
         claims,
-        typ: asked.typ.as_ref().or(own.as_ref()),
+        typ: asked.typ.as_ref().or(Some(&ring.typ)),
         ttl: asked.ttl,
         iss_json: &iss_json,
         now,

@@ -14,7 +14,7 @@ use super::gcp::{Endpoint, GcpCredentials, KeyRingName, Protection};
 use super::one_or_many::{OneOrMany, Verifier};
 use super::scalar::{
     AbsolutePath, Allow, BackendWord, ByteSize, Count, CredentialName, DnsName, FixedValue, JwksUrl, LogLevel, Mode,
-    NumericId, PlainText, TokenHash, Typ, UnitName, VariableName,
+    NumericId, PlainText, Rate, TokenHash, UnitName, VariableName,
 };
 use super::token::{Isolation, ModuleArgs, TokenTable};
 use super::tree::{Address, AuditSignatures, ClientAuth, LogFormat, MinVersion, SelfVerify, StoreKind};
@@ -24,6 +24,7 @@ use crate::access::pattern::TextPattern;
 use crate::access::spiffe::SpiffePattern;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::{Algorithm, RsaBits};
+use crate::jose::jws::Typ;
 use crate::lifecycle::policy::Standby;
 use crate::lifecycle::schedule::Schedule;
 use crate::lifecycle::time::{Span, Timestamp};
@@ -130,9 +131,9 @@ table!(TlsTable, "a table such as { cert = \"/etc/jwksd/tls.pem\", key = \"/etc/
     client_crls: Option<OneOrMany<AbsolutePath>>,
 });
 table!(LimitsTable, "a table [limits]" {
-    caller_rate: Field<Count>,
+    caller_rate: Field<Rate>,
     caller_concurrency: Field<Count>,
-    ring_rate: Field<Count>,
+    ring_rate: Field<Rate>,
     ring_concurrency: Field<Count>,
 });
 table!(LogTable, "a table [log]" {
@@ -161,8 +162,8 @@ table!(BackendTable, "a table [backends.NAME]" {
     deletion_window: Field<Span>,
     endpoint: Field<Endpoint>,
     credentials: Field<GcpCredentials>,
-    sign_rate: Field<Count>,
-    write_rate: Field<Count>,
+    sign_rate: Field<Rate>,
+    write_rate: Field<Rate>,
     sign_deadline: Field<Span>,
     max_in_flight: Field<Count>,
 });
@@ -213,6 +214,7 @@ table!(RingTable, "a table [issuers.NAME.rings.RING]" {
     self_verify: Field<SelfVerify>,
     typ: Field<Typ>,
     raw_signatures: Field<bool>,
+    digests: Field<bool>,
 });
 table!(BlackoutTable, "a table { from = \"…\", to = \"…\" } or { opens = \"0 16 * * 5\", lasts = \"64h\" }" {
     from: Field<Timestamp>,

@@ -44,7 +44,7 @@ impl GcpKms {
             key_ring,
             create_key_ring: false,
             protection,
-            deletion_window: Span::from_secs(30 * DAY),
+            deletion_window: Span::from_days(30),
             endpoint: None,
             credentials: GcpCredentials::Default,
             sign_rate,
@@ -150,5 +150,3 @@ impl Scalar for Endpoint {
         JwksUrl::text(text).map(|url| url.map(|url| Self(url.0)))
     }
 }
-
-pub(super) const DAY: u64 = 86_400;

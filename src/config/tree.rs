@@ -20,6 +20,7 @@ use super::url::IssuerUrl;
 use crate::access::grant::Grant;
 use crate::ids::{BackendId, InstallationId, IssuerId, RingName};
 use crate::jose::alg::KeySpec;
+use crate::jose::jws::Typ;
 use crate::lifecycle::policy::{self, Policy};
 use crate::lifecycle::time::Span;
 use crate::lifecycle::verifiers::Profile;
@@ -204,9 +205,11 @@ pub struct Ring {
     /// When a signature is checked before it is released.
     pub self_verify: SelfVerify,
     /// The `typ` of a token whose request names none.
-    pub typ: String,
+    pub typ: Typ,
     /// Whether callers may have their own JWS signed.
     pub raw_signatures: bool,
+    /// Whether it signs digests, and nothing else.
+    pub digests: bool,
 }
 
 impl Ring {
@@ -219,8 +222,9 @@ impl Ring {
             standby_backend: None,
             policy,
             self_verify: SelfVerify::Load,
-            typ: TYP.to_owned(),
+            typ: Typ::default(),
             raw_signatures: true,
+            digests: false,
         }
     }
 }
@@ -234,7 +238,5 @@ pub enum SelfVerify {
     Load,
 }
 
-/// The `typ` of RFC 7519, section 5.1.
-pub const TYP: &str = "JWT";
 /// An issuer's set may never be longer than this, in bytes: common fetchers stop reading at 50 KiB.
 pub const SET_BYTES_MAX: u64 = 50 * 1_024;

@@ -16,7 +16,7 @@ pub fn append(bytes: &[u8], text: &mut String) {
 
 /// The bytes that `text` spells, or nothing if it has padding, blanks, letters of the standard
 /// alphabet, spare bits that are not zero, or an impossible length.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 

@@ -39,6 +39,13 @@ impl Typ {
     }
 }
 
+/// That of any JWT: RFC 7519, section 5.1.
+impl Default for Typ {
+    fn default() -> Self {
+        Self("JWT".into())
+    }
+}
+
 impl FromStr for Typ {
     type Err = TypError;
 

@@ -5,6 +5,7 @@
 
 pub mod alg;
 pub mod base64url;
+pub mod hash;
 pub mod json;
 pub mod jwk;
 pub mod jwk_set;
@@ -12,6 +13,7 @@ pub mod jws;
 pub mod verify;
 
 pub use alg::{Algorithm, Curve, KeySpec, KeySpecError, RsaBits, UnknownAlgorithm};
+pub use hash::{DigestLen, HashFunction, MessageDigest};
 pub use json::{JsonError, Limits, Object};
 pub use jwk::{Jwk, JwkError, PublicKey};
 pub use jws::{Compact, JwsError, SigningInput, Typ, TypError, append_signature, encode_header};

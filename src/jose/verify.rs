@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use thiserror::Error;
 
 use super::alg::Algorithm;
+use super::hash::MessageDigest;
 use super::jwk::Jwk;
 
 /// A signature is not one by this key over this input.
@@ -48,6 +49,17 @@ impl Verifier {
     /// RFC 7518, sections 3.3 to 3.5; RFC 8037, section 3.1.
     pub fn verify(&self, input: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         self.key.verify_sig(input, signature).map_err(|_| BadSignature)
+    }
+
+    /// Verifies a signature over a message that has this digest.
+    ///
+    /// # Errors
+    /// [`BadSignature`] as [`Self::verify`], and for every digest that is not of the algorithm's hash function.
+    pub fn verify_digest(&self, digest: &MessageDigest, signature: &[u8]) -> Result<(), BadSignature> {
+        if self.alg.hash() != Some(digest.hash()) {
+            return Err(BadSignature);
+        }
+        self.key.verify_digest_sig(&digest.to_digest(), signature).map_err(|_| BadSignature)
     }
 }
 

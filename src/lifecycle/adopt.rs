@@ -12,9 +12,10 @@ use crate::jose::alg::KeySpec;
 
 use super::event::Fact;
 use super::issuer::Issuer;
-use super::key_ring::KeyRing;
+use super::key_ring::{KeyRing, RingState};
 use super::policy::IssuerPolicy;
 use super::state::{Key, Next, Private};
+use super::time::Timestamp;
 
 /// Why a configuration does not fit an issuer that lives.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -107,34 +108,48 @@ pub fn private_keys(ring: &KeyRing) -> Vec<(VersionId, BackendId)> {
     exist.map(|half| (half.version, half.backend.clone())).collect()
 }
 
-/// Where the private half of a version is.
+/// Where the private half of a version is, or was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrivateHalf<'a> {
     /// Whose it is.
     pub version: VersionId,
-    /// The backend that holds it, or will.
+    /// The backend that holds it, or will, or did.
     pub backend: &'a BackendId,
-    /// Where the backend keeps it; absent while it is not known to exist.
+    /// Where the backend keeps it; absent before it is known to exist, and once the version's life is over.
     pub handle: Option<&'a Handle>,
+    /// When nothing is left of it; absent before its end.
+    pub gone_at: Option<Timestamp>,
 }
 
 impl<'a> PrivateHalf<'a> {
-    fn of(version: VersionId, key: &'a Key) -> Self {
-        Self { version, backend: &key.backend, handle: Some(&key.handle) }
+    fn of(version: VersionId, key: &'a Key, private: Private) -> Self {
+        let gone_at = match private {
+            Private::Held => None,
+            Private::Destroyed { at: _, gone_at } => Some(gone_at),
+        };
+        Self { version, backend: &key.backend, handle: Some(&key.handle), gone_at }
     }
 }
 
 /// The private halves that some backend holds, or may hold.
 #[must_use]
 pub fn private_halves(ring: &KeyRing) -> Vec<PrivateHalf<'_>> {
-    let state = ring.state();
-    let next = state.next.iter().map(|next| match next {
-        Next::Reserved(v) => PrivateHalf { version: v.id, backend: &v.backend, handle: None },
-        Next::PreActive(v) => PrivateHalf::of(v.id, &v.key),
+    every_private_half(ring).filter(|half| half.gone_at.is_none()).collect()
+}
+
+/// The private half of every version, also of those that have ended.
+pub fn every_private_half(ring: &KeyRing) -> impl Iterator<Item = PrivateHalf<'_>> {
+    let RingState { next, signer, retained, compromised, destroyed, .. } = ring.state();
+    let next = next.iter().map(|next| match next {
+        Next::Reserved(v) => PrivateHalf { version: v.id, backend: &v.backend, handle: None, gone_at: None },
+        Next::PreActive(v) => PrivateHalf::of(v.id, &v.key, Private::Held),
     });
-    let signer = state.signer.iter().map(|v| PrivateHalf::of(v.id, &v.key));
-    let retained = state.retained.iter().filter(|v| v.private == Private::Held).map(|v| PrivateHalf::of(v.id, &v.key));
-    let compromised =
-        state.compromised.iter().filter(|v| v.private == Private::Held).map(|v| PrivateHalf::of(v.id, &v.key));
-    next.chain(signer).chain(retained).chain(compromised).collect()
+    let signer = signer.iter().map(|v| PrivateHalf::of(v.id, &v.key, Private::Held));
+    let retained = retained.iter().map(|v| PrivateHalf::of(v.id, &v.key, v.private));
+    let compromised = compromised.iter().map(|v| PrivateHalf::of(v.id, &v.key, v.private));
+    let destroyed = destroyed.iter().map(|v| {
+        let (version, backend, gone_at) = (v.id, &v.backend, Some(v.gone_at));
+        PrivateHalf { version, backend, handle: None, gone_at }
+    });
+    next.chain(signer).chain(retained).chain(compromised).chain(destroyed)
 }

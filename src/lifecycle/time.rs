@@ -131,6 +131,12 @@ impl Span {
         Self(days * 86_400)
     }
 
+    /// The whole days in it.
+    #[must_use]
+    pub const fn as_days(self) -> u64 {
+        self.0 / 86_400
+    }
+
     /// The length in seconds.
     #[must_use]
     pub const fn as_secs(self) -> u64 {

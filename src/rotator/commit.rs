@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use thiserror::Error;
 use tracing::{error, warn};
 
 use crate::audit::{Audit, AuditError, Digest, Event as Record};
+use crate::chance;
 use crate::failpoint::failpoint;
 use crate::ids::{CommitId, VersionId};
 use crate::lifecycle::event::{Event, IllegalTransition};
@@ -181,10 +181,8 @@ impl Committer {
     }
 }
 
-/// A random name; a machine without randomness can't make keys either.
+/// A random name.
 #[must_use]
 pub fn new_commit_id() -> CommitId {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-    CommitId::new(bytes)
+    CommitId::new(chance::bytes())
 }

@@ -10,10 +10,10 @@ use tracing::{error, info};
 use super::{Cause, Rotator};
 use crate::audit::{Act, Audit, AuditError, Event as Record, Outcome};
 use crate::backend::usage::Usage;
-use crate::backend::{Backend, BackendError, Destroyed, Found, KeyRef};
+use crate::backend::{Backend, BackendError, Destroyed, Found, Input, KeyRef};
 use crate::failpoint::failpoint;
-use crate::ids::{BackendId, Handle, InstallationId, IssuerId, Label, RingName, VersionId};
-use crate::jose::alg::KeySpec;
+use crate::ids::{BackendId, InstallationId, IssuerId, Label, RingName, VersionId};
+use crate::jose::hash::MessageDigest;
 use crate::jose::jwk::{Jwk, JwkError};
 use crate::jose::verify::Verifier;
 use crate::lifecycle::event::Fact;
@@ -78,12 +78,13 @@ impl Effector {
     /// Makes the reserved key, or finds what an earlier try made.
     ///
     /// A crash after the backend answered leaves a key under its label; the reservation is committed, so
-    /// the next try finds it.
+    /// the next try finds it. It proves itself by what its ring signs, `digests` or messages.
     pub(super) async fn generate(
         &self,
         issuer: &Issuer,
         ring: &RingName,
         version: VersionId,
+        digests: bool,
     ) -> Result<Fact, EffectError> {
         let state = issuer.ring(ring).map(KeyRing::state).ok_or(EffectError::Gone)?;
         let Some(Next::Reserved(reserved)) = state.next.as_ref().filter(|next| next.id() == version) else {
@@ -99,20 +100,27 @@ impl Effector {
         let made = made.map_err(|source| EffectError::Backend { backend: backend_id.clone(), source })?;
         let jwk = Jwk::with_thumbprint(state.spec.algorithm(), made.public)
             .map_err(|source| EffectError::Key { backend: backend_id.clone(), source })?;
-        try_to_sign(backend_id, backend, &made.handle, state.spec, &jwk).await?;
+        try_to_sign(backend_id, backend, KeyRef { handle: &made.handle, spec: state.spec }, &jwk, digests).await?;
         info!(issuer = %issuer.id(), ring = %ring, version = version.get(), kid = %jwk.kid(), backend = %backend_id, "key generated");
         Ok(Fact::Generated { ring: ring.clone(), version, handle: made.handle, jwk })
     }
 
     /// Has the next version sign before it becomes the signer: a key that was lost behind our back must not
     /// take over from one that works.
-    pub(super) async fn prove(&self, issuer: &Issuer, ring: &RingName, version: VersionId) -> Result<(), EffectError> {
+    pub(super) async fn prove(
+        &self,
+        issuer: &Issuer,
+        ring: &RingName,
+        version: VersionId,
+        digests: bool,
+    ) -> Result<(), EffectError> {
         let state = issuer.ring(ring).map(KeyRing::state).ok_or(EffectError::Gone)?;
         let Some(Next::PreActive(next)) = state.next.as_ref().filter(|next| next.id() == version) else {
             return Err(EffectError::Gone);
         };
         let (backend_id, backend) = self.backend(&next.key.backend)?;
-        try_to_sign(backend_id, backend, &next.key.handle, state.spec, &next.key.jwk).await
+        try_to_sign(backend_id, backend, KeyRef { handle: &next.key.handle, spec: state.spec }, &next.key.jwk, digests)
+            .await
     }
 
     /// Has the backend destroy a private half; `now` dates a destruction that is complete at once.
@@ -198,21 +206,26 @@ impl Effector {
     }
 }
 
-/// Signs something that is no token and verifies it with the key as it is, or will be, published.
+/// Signs something that is no token, or its digest, and verifies it with the key as it is, or will be, published.
 async fn try_to_sign(
     id: &BackendId,
     backend: &Arc<dyn Backend>,
-    handle: &Handle,
-    spec: KeySpec,
+    key: KeyRef<'_>,
     jwk: &Jwk,
+    digests: bool,
 ) -> Result<(), EffectError> {
     // Without a dot it can't be taken for the signing input of a JWS.
     const INPUT: &[u8] = b"jwksd proves that this key signs";
     let failed = |source| EffectError::Backend { backend: id.clone(), source };
-    let signature = backend.sign(KeyRef { handle, spec }, INPUT, PROOF_WITHIN).await.map_err(failed)?;
-    Verifier::new(jwk).verify(INPUT, &signature.0).map_err(|_| {
+    let input = match key.spec.algorithm().hash().filter(|_| digests) {
+        Some(hash) => Input::Digest(MessageDigest::of(hash, INPUT)),
+        None => Input::Message(INPUT),
+    };
+    let signature = backend.sign(key, input, PROOF_WITHIN).await.map_err(failed)?;
+    input.verify(&Verifier::new(jwk), &signature.0).map_err(|_| {
         failed(BackendError::Mismatch(format!(
-            "a signature of {handle} does not verify with the public key of {}",
+            "a signature of {} does not verify with the public key of {}",
+            key.handle,
             jwk.kid()
         )))
     })

@@ -228,7 +228,7 @@ impl Rotator {
         let effect = match &action {
             Action::Generate { ring, version } => {
                 let state = place.state().issuer().clone();
-                self.effector.generate(&state, ring, *version).await
+                self.effector.generate(&state, ring, *version, place.signs_digests(ring)).await
             }
             Action::DestroyPrivate { ring, version } => {
                 let state = place.state().issuer().clone();
@@ -237,7 +237,7 @@ impl Rotator {
             }
             Action::Activate { ring, version } => {
                 let state = place.state().issuer().clone();
-                self.effector.prove(&state, ring, *version).await.map(|()| decided(due))
+                self.effector.prove(&state, ring, *version, place.signs_digests(ring)).await.map(|()| decided(due))
             }
             _ => Ok(decided(due)),
         };

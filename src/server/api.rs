@@ -34,7 +34,8 @@ pub use key::{Key, KeyState, Keys, PrivateHalf};
 pub use plan::{Action, ActionKind, Due, Foreseen, NextVersion, Plan, Plans, Reason, StillHeld, WaitFor, Waiting};
 pub use problem::Problem;
 pub use signing::{
-    BatchRequest, BatchResponse, BatchResult, JwtRequest, SignatureRequest, SignatureResponse, Signer, Token,
+    BatchRequest, BatchResponse, BatchResult, DigestRequest, JwtRequest, SignatureRequest, SignatureResponse, Signer,
+    Token,
 };
 pub use stray::{DestroyStray, Stray, Strays, Unseen};
 

@@ -13,7 +13,14 @@ use super::sign::endpoints;
         description = "Has tokens signed by the keys of jwksd. Errors are RFC 9457 problems with a stable `code`.",
     ),
     modifiers(&Credentials),
-    paths(endpoints::jwt, endpoints::jwt_batch, endpoints::signer, endpoints::signature, endpoints::whoami)
+    paths(
+        endpoints::jwt,
+        endpoints::jwt_batch,
+        endpoints::signer,
+        endpoints::signature,
+        endpoints::digest_signature,
+        endpoints::whoami
+    )
 )]
 struct Signing;
 

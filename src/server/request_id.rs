@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::rand;
 use http::HeaderMap;
 
 use super::http::REQUEST_ID;
+use crate::chance;
 
 /// The most characters of a name.
 pub const REQUEST_ID_MAX: usize = 64;
@@ -20,10 +20,7 @@ pub struct RequestIds {
 
 impl Default for RequestIds {
     fn default() -> Self {
-        let mut bytes = [0; 8];
-        // Without randomness names of several processes may coincide; nothing depends on them.
-        let _ = rand::fill(&mut bytes);
-        Self { prefix: format!("{:016x}-", u64::from_be_bytes(bytes)), count: AtomicU64::new(0) }
+        Self { prefix: format!("{:016x}-", u64::from_be_bytes(chance::bytes())), count: AtomicU64::new(0) }
     }
 }
 

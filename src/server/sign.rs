@@ -216,6 +216,7 @@ impl Inner {
             Endpoint::Batch => endpoints::jwt_batch(&call, text).await,
             Endpoint::Signer => endpoints::signer(&call),
             Endpoint::Signature => endpoints::signature(&call, text).await,
+            Endpoint::Digest => endpoints::digest_signature(&call, text).await,
         }
     }
 

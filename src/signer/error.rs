@@ -7,6 +7,7 @@ use crate::audit::AuditError;
 use crate::backend::BackendError;
 use crate::ids::{BackendId, Kid};
 use crate::jose::alg::Algorithm;
+use crate::jose::hash::DigestLen;
 use crate::jose::json::JsonError;
 use crate::jose::jws::JwsError;
 use crate::lifecycle::time::Timestamp;
@@ -39,8 +40,17 @@ pub enum SignError {
     /// The ring signs only claims.
     #[error("this ring signs claims only, not assembled signing inputs")]
     RawSignaturesOff,
-    /// The header names another key than the one that signs.
-    #[error("the header's kid and alg are not the signer's: use kid {kid} with alg {alg}")]
+    /// The ring signs only tokens.
+    #[error("this ring signs tokens, not digests")]
+    DigestsOff,
+    /// The ring signs only digests.
+    #[error("this ring signs digests, and nothing else")]
+    DigestsOnly,
+    /// The digest can't be one by the algorithm's hash function.
+    #[error("the digest can't be signed")]
+    Digest(#[from] DigestLen),
+    /// The request names another key than the one that signs.
+    #[error("kid and alg are not the signer's: use kid {kid} with alg {alg}")]
     WrongSigner {
         /// The signer's kid.
         kid: Kid,
@@ -83,6 +93,9 @@ impl SignError {
             Self::Input(error) => error.code(),
             Self::Payload(_) => "payload_not_strict",
             Self::RawSignaturesOff => "raw_signatures_off",
+            Self::DigestsOff => "digests_off",
+            Self::DigestsOnly => "digests_only",
+            Self::Digest(_) => "digest_length",
             Self::WrongSigner { .. } => "wrong_signer",
             Self::Revoked => "key_withdrawn",
             Self::Stale => "state_unconfirmed",

@@ -13,17 +13,18 @@ use crate::access::claims::Bounds;
 use crate::access::grant::Permit;
 use crate::access::rules::Draft;
 use crate::audit::{Audit, Digest, Event, Outcome};
-use crate::backend::{Backend, BackendError, KeyRef};
+use crate::backend::{Backend, BackendError, Input, KeyRef};
 use crate::clock::Clock;
 use crate::ids::{BackendId, IssuerId, Kid};
 use crate::jose::base64url;
+use crate::jose::hash::MessageDigest;
 use crate::jose::json::{Limits, Object};
 use crate::jose::jws::{SigningInput, append_signature, encode_header};
 use crate::lifecycle::time::Timestamp;
 use crate::snapshot::{Place, Places, RingView, SelfVerify, SigningKey, Use};
 
 pub use error::SignError;
-pub use request::{Asker, Assembled, CurrentSigner, JwtRequest, SignedJwt, Target};
+pub use request::{Asker, Assembled, CurrentSigner, DigestRequest, JwtRequest, SignedJwt, Target};
 
 /// Everything that a signature needs.
 #[derive(Debug)]
@@ -82,6 +83,9 @@ impl Signer {
     ) -> Result<SignedJwt, SignError> {
         let now = self.clock.now();
         let (place, ring) = self.find(target)?;
+        if ring.settings.digests {
+            return Err(SignError::DigestsOnly);
+        }
         let key = Arc::clone(signer_of(&ring)?);
         let jti = token_name::new()?;
         let (payload, exp) = {
@@ -104,7 +108,7 @@ impl Signer {
         token.reserve(payload.len() * 4 / 3 + key.spec.signature_len() * 4 / 3 + 8);
         base64url::append(payload.as_bytes(), &mut token);
         let chosen = Chosen { issuer: target.issuer, place, ring, key };
-        let signature = self.sign(&chosen, token.as_bytes()).await?;
+        let signature = self.sign(&chosen, Input::Message(token.as_bytes())).await?;
         append_signature(&mut token, &signature);
         self.record(&chosen, Some(&jti), payload.as_bytes(), exp, asker).await?;
         Ok(SignedJwt { token, kid: chosen.key.kid().clone(), jti, expires_at: exp })
@@ -123,6 +127,9 @@ impl Signer {
     ) -> Result<Assembled, SignError> {
         let now = self.clock.now();
         let (place, ring) = self.find(target)?;
+        if ring.settings.digests {
+            return Err(SignError::DigestsOnly);
+        }
         if !ring.settings.raw_signatures {
             return Err(SignError::RawSignaturesOff);
         }
@@ -143,8 +150,50 @@ impl Signer {
             return Err(SignError::wrong_signer(signer_of(&ring)?));
         }
         let chosen = Chosen { issuer: target.issuer, place, ring, key };
-        let signature = self.sign(&chosen, signing_input.as_bytes()).await?;
+        let signature = self.sign(&chosen, Input::Message(signing_input.as_bytes())).await?;
         self.record(&chosen, None, input.payload().as_bytes(), exp, asker).await?;
+        Ok(Assembled { signature: base64url::encode(&signature), kid: chosen.key.kid().clone() })
+    }
+
+    /// Signs a digest, in a ring that signs nothing else. Of what was hashed nothing is known, so nothing is checked.
+    ///
+    /// # Errors
+    /// [`SignError::WrongSigner`] if the request names neither the signer nor a version that is published for long
+    /// enough; [`SignError::DigestsOff`] in a ring that signs tokens.
+    pub async fn digest(
+        &self,
+        permit: &Permit<'_>,
+        target: Target<'_>,
+        request: DigestRequest<'_>,
+        asker: &Asker,
+    ) -> Result<Assembled, SignError> {
+        let now = self.clock.now();
+        let (place, ring) = self.find(target)?;
+        let hash = request.alg.hash().filter(|_| ring.settings.digests).ok_or(SignError::DigestsOff)?;
+        permit.first_that(|grant| grant.rules.digest())?;
+        let key = self.named(&ring, request.kid, now)?;
+        if key.jwk.alg() != request.alg {
+            return Err(SignError::wrong_signer(signer_of(&ring)?));
+        }
+        let digest = MessageDigest::made_elsewhere(hash, request.digest)?;
+        // It may be of a token that lives for as long as any may.
+        if let Use::Draining { withdraw_at, .. } = key.usage
+            && now + ring.token_lifetime + place.settings.skew > withdraw_at
+        {
+            return Err(SignError::wrong_signer(signer_of(&ring)?));
+        }
+        let chosen = Chosen { issuer: target.issuer, place, ring, key };
+        let signature = self.sign(&chosen, Input::Digest(digest)).await?;
+        let signed = Event::SignedDigest {
+            issuer: chosen.issuer.clone(),
+            ring: chosen.ring.name.clone(),
+            kid: chosen.key.kid().clone(),
+            digest,
+            caller: asker.caller.to_string(),
+            request_id: Some(asker.request_id.clone()),
+            outcome: Outcome::Done,
+        };
+        self.keep(&chosen, signed).await?;
         Ok(Assembled { signature: base64url::encode(&signature), kid: chosen.key.kid().clone() })
     }
 
@@ -166,14 +215,14 @@ impl Signer {
     }
 
     /// Signs, and verifies what came back; a key that was compromised meanwhile has not signed.
-    async fn sign(&self, chosen: &Chosen<'_>, input: &[u8]) -> Result<Vec<u8>, SignError> {
+    async fn sign(&self, chosen: &Chosen<'_>, input: Input<'_>) -> Result<Vec<u8>, SignError> {
         let (key, ring) = (&chosen.key, &chosen.ring);
         self.check_fresh(chosen)?;
         let backend = self.backends.get(&key.backend).ok_or_else(|| SignError::NoBackend(key.backend.clone()))?;
         let reference = KeyRef { handle: &key.handle, spec: key.spec };
         let signature = backend.sign(reference, input, ring.sign_deadline).await?.0;
         if ring.settings.self_verify == SelfVerify::Always || !key.is_proven() {
-            key.verifier.verify(input, &signature).map_err(|_| {
+            input.verify(&key.verifier, &signature).map_err(|_| {
                 SignError::Backend(BackendError::Mismatch(format!(
                     "a signature of {} does not verify with its published key",
                     key.kid()
@@ -204,7 +253,7 @@ impl Signer {
         }
     }
 
-    /// Makes the record durable; without it no signature leaves.
+    /// Records a token; without that no signature leaves.
     async fn record(
         &self,
         chosen: &Chosen<'_>,
@@ -213,7 +262,9 @@ impl Signer {
         exp: Timestamp,
         asker: &Asker,
     ) -> Result<(), SignError> {
-        let Some(audit) = &self.audit else { return Ok(()) };
+        if self.audit.is_none() {
+            return Ok(());
+        }
         let signed = Event::Signed {
             issuer: chosen.issuer.clone(),
             ring: chosen.ring.name.clone(),
@@ -225,6 +276,12 @@ impl Signer {
             request_id: Some(asker.request_id.clone()),
             outcome: Outcome::Done,
         };
+        self.keep(chosen, signed).await
+    }
+
+    /// Makes the record durable, if signatures are recorded.
+    async fn keep(&self, chosen: &Chosen<'_>, signed: Event) -> Result<(), SignError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
         audit.append(signed).await?;
         self.check_unrevoked(chosen)
     }

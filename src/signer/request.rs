@@ -57,7 +57,18 @@ impl std::fmt::Debug for SignedJwt {
     }
 }
 
-/// A signature over a caller's own signing input.
+/// A digest to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct DigestRequest<'a> {
+    /// The key that is to sign.
+    pub kid: &'a Kid,
+    /// Its algorithm.
+    pub alg: Algorithm,
+    /// The digest.
+    pub digest: &'a [u8],
+}
+
+/// A signature over a caller's own signing input, or over a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assembled {
     /// Base64url, as it goes behind the second dot.

@@ -40,6 +40,8 @@ pub struct RingSettings {
     pub self_verify: SelfVerify,
     /// Whether callers may have signing inputs signed that they assembled.
     pub raw_signatures: bool,
+    /// Whether it signs digests, and nothing else.
+    pub digests: bool,
 }
 
 /// How an issuer is served.
@@ -75,6 +77,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether a ring signs digests, and nothing else.
+    #[must_use]
+    pub fn signs_digests(&self, ring: &RingName) -> bool {
+        self.settings.rings.get(ring).is_some_and(|settings| settings.digests)
+    }
+
     /// A place for an issuer as it was loaded; no JWK Set is out yet.
     #[must_use]
     pub fn new(settings: IssuerSettings, committed: Committed) -> Self {

@@ -11,13 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use redb::backends::FileBackend;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio::task::spawn_blocking;
 
 use super::{Committed, Replaced, Store, StoreError};
 use crate::backend::BoxFuture;
+use crate::chance;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::failpoint;
 use crate::ids::{CommitId, IssuerId, Revision};
@@ -47,9 +47,7 @@ impl Embedded {
         if path.exists() {
             return Err(taken());
         }
-        let mut nonce = [0; 8];
-        rand::fill(&mut nonce).map_err(|_| StoreError::Unavailable("no random numbers".to_owned()))?;
-        let temporary = suffixed(path, &format!(".{:016x}.new", u64::from_ne_bytes(nonce)));
+        let temporary = suffixed(path, &format!(".{:016x}.new", u64::from_ne_bytes(chance::bytes())));
         let failed = |doing: &'static str| {
             let path = path.display().to_string();
             move |error: io::Error| StoreError::Unavailable(format!("{doing} {path}: {error}"))

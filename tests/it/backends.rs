@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jwksd::backend::software::{SealingKey, Software};
-use jwksd::backend::{Backend, BackendError, Destroyed, Found, Generated, KeyRef, Signature};
+use jwksd::backend::{Backend, BackendError, Destroyed, Found, Generated, Input, KeyRef, Signature};
 use jwksd::ids::{Handle, Label};
 use jwksd::jose::alg::{Algorithm, Curve, KeySpec, RsaBits};
+use jwksd::jose::hash::{HashFunction, MessageDigest};
 use jwksd::jose::jwk::Jwk;
 use jwksd::jose::verify::Verifier;
 
@@ -66,7 +67,23 @@ async fn every_spec_signs_what_its_public_half_verifies(backend: &dyn Backend, s
             assert!(verifies(&key, spec, input, &signature), "{spec}, {} bytes", input.len());
             assert!(!verifies(&key, spec, b"another input", &signature), "{spec}");
         }
+        digests_are_signed_as_their_messages_are(backend, &key, spec).await;
         assert!(manners.is_end(&backend.destroy(&key.handle).await), "{spec}");
+    }
+}
+
+/// By the one hash function of the algorithm, and by no other.
+async fn digests_are_signed_as_their_messages_are(backend: &dyn Backend, key: &Generated, spec: KeySpec) {
+    for hash in HashFunction::ALL {
+        let digest = Input::Digest(MessageDigest::of(hash, b"a message"));
+        let signed = backend.sign(KeyRef { handle: &key.handle, spec }, digest, SOON).await;
+        if spec.algorithm().hash() == Some(hash) {
+            let signature = signed.unwrap();
+            assert!(verifies(key, spec, b"a message", &signature), "{spec}");
+            assert!(!verifies(key, spec, b"another message", &signature), "{spec}");
+        } else {
+            assert!(matches!(signed, Err(BackendError::Refused(_))), "{spec}, {}: {signed:?}", hash.name());
+        }
     }
 }
 
@@ -110,7 +127,7 @@ async fn a_label_of_another_kind_is_a_mismatch(backend: &dyn Backend, specs: &[K
 async fn a_handle_without_a_key_is_not_found(backend: &dyn Backend, spec: KeySpec) {
     for text in ["nobody", "", "../../etc/passwd", "a.b.c.v1"] {
         let handle = Handle::new(text);
-        let signed = backend.sign(KeyRef { handle: &handle, spec }, b"input", SOON).await;
+        let signed = backend.sign(KeyRef { handle: &handle, spec }, Input::Message(b"input"), SOON).await;
         assert!(matches!(signed, Err(BackendError::NotFound(_))), "{text:?}: {signed:?}");
     }
     // The handle of some other backend: its key was not destroyed.
@@ -202,7 +219,7 @@ fn open(home: &tempfile::TempDir) -> Software {
 }
 
 async fn sign(backend: &dyn Backend, key: &Generated, spec: KeySpec, input: &[u8]) -> Result<Signature, BackendError> {
-    backend.sign(KeyRef { handle: &key.handle, spec }, input, SOON).await
+    backend.sign(KeyRef { handle: &key.handle, spec }, Input::Message(input), SOON).await
 }
 
 fn verifies(key: &Generated, spec: KeySpec, input: &[u8], signature: &Signature) -> bool {

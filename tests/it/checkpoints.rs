@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jwksd::audit::verify::{Against, Trust, verify, verify_against};
 use jwksd::audit::{Audit, Event, Options, last};
@@ -13,8 +12,8 @@ use jwksd::jose::jwk_set;
 use jwksd::lifecycle::time::Span;
 use jwksd::telemetry::Metrics;
 
-use crate::support::daemon::{PATIENCE, monotonic};
 use crate::support::fake_backend::{Call, FakeBackend, Fault};
+use crate::support::soon::soon;
 
 /// What makes checkpoints with a key in `backend`.
 pub fn maker(
@@ -65,15 +64,6 @@ impl Site {
         let (records, _) = last(self.directory.path(), 10_000).unwrap();
         records.iter().filter(|record| matches!(record.event, Event::Checkpoint { .. })).count()
     }
-
-    /// Waits for what other tasks are to bring about.
-    async fn until(&self, mut is_so: impl FnMut() -> bool) {
-        let deadline = monotonic() + PATIENCE;
-        while !is_so() {
-            assert!(monotonic() < deadline, "it did not come");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
 }
 
 fn refused() -> Event {
@@ -107,13 +97,13 @@ async fn none_is_made_while_there_is_nothing_to_vouch_for() {
     let site = Site::new(Span::from_secs(1));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(Arc::clone(&site.maker).run(async { drop(stopped.await) }));
-    site.until(|| site.made() == 1).await;
+    assert!(soon(|| site.made() == 1).await);
     let vouched = site.metrics.checkpoints.vouched.get();
     // It looks again, and finds that the only record since then is the checkpoint itself.
-    site.until(|| site.metrics.checkpoints.vouched.get() > vouched).await;
+    assert!(soon(|| site.metrics.checkpoints.vouched.get() > vouched).await);
     assert_eq!(site.made(), 1);
     site.append().await;
-    site.until(|| site.made() == 2).await;
+    assert!(soon(|| site.made() == 2).await);
     drop(stop);
     running.await.unwrap();
 
@@ -130,9 +120,9 @@ async fn a_backend_that_fails_is_asked_again_and_nobody_waits_for_it() {
     site.backend.fail_next(Call::Sign, Fault::WrongSignature);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(Arc::clone(&site.maker).run(async { drop(stopped.await) }));
-    site.until(|| site.metrics.checkpoints.failures.get() == 1).await;
+    assert!(soon(|| site.metrics.checkpoints.failures.get() == 1).await);
     site.append().await;
-    site.until(|| site.made() == 1).await;
+    assert!(soon(|| site.made() == 1).await);
     assert_eq!(site.metrics.checkpoints.failures.get(), 2);
 
     // One that never answers does not hold up the end.

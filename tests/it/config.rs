@@ -19,7 +19,6 @@ use jwksd::config::{
     TokenChoice, TrustedIssuer,
 };
 use jwksd::jose::alg::{Algorithm, KeySpec};
-use jwksd::jose::jws::Typ;
 use jwksd::lifecycle::policy::{Policy, Rotation, Terms};
 use jwksd::lifecycle::schedule::{Blackout, Schedule};
 use jwksd::lifecycle::time::Span;
@@ -333,15 +332,6 @@ fn a_file_that_is_not_there_is_named() {
 fn no_message_repeats_what_may_be_a_secret() {
     let kept = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config_errors.txt")).unwrap();
     assert!(!kept.contains("hunter2"));
-}
-
-#[test]
-fn a_typ_of_the_configuration_is_one_that_tokens_can_carry() {
-    for typ in ["JWT", "at+jwt", "application/x.y_z-1", &"x".repeat(64), "", "a b", "a&b", "é", &"x".repeat(65)] {
-        let ring = format!("backend = \"soft\"\ntyp = {typ:?}\n");
-        let accepted = Config::parse(&GOOD.replacen(RING, &ring, 1), "jwksd.toml").is_ok();
-        assert_eq!(accepted, typ.parse::<Typ>().is_ok(), "{typ:?}");
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod admin;
 mod bad_input;
 mod bearer;
 mod client;
+mod digests;
 mod listener;
 mod openapi;
 mod public;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::{Audit, Commit, Digest, Event, Options, Outcome, verify};
 use crate::clock::Clock;
 use crate::ids::{CommitId, IssuerId, Kid, Revision, RingName};
+use crate::jose::hash::{HashFunction, MessageDigest};
 use crate::lifecycle::time::Timestamp;
 
 #[derive(Debug)]
@@ -146,6 +147,15 @@ fn every_event() -> Vec<Event> {
             signatures: super::Signatures::Durable,
         },
         Event::Created { issuer: issuer(), commit_id: CommitId::new([1; 16]), hash: Digest([2; 32]) },
+        Event::SignedDigest {
+            issuer: issuer(),
+            ring: ring.clone(),
+            kid: Kid::new("k").unwrap(),
+            digest: MessageDigest::of(HashFunction::Sha384, b"a message"),
+            caller: "uid:1001".to_owned(),
+            request_id: None,
+            outcome: Outcome::Done,
+        },
         intent(2),
         Event::Abandoned { issuer: issuer(), revision: Revision::new(2), commit_id: CommitId::new([7; 16]) },
         intent(2),

@@ -5,13 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use tokio::sync::Mutex;
 use tracing::info;
 
 use super::fault::{fault, fault_of_creation, wants_other_credentials};
@@ -19,6 +17,7 @@ use super::settings::Settings;
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::cloud::gate::{Gate, Lane};
 use crate::backend::cloud::metrics::CloudMetrics;
+use crate::backend::cloud::renewable::Renewable;
 use crate::clock::Clock;
 use crate::ids::BackendId;
 
@@ -29,8 +28,7 @@ pub(super) struct Account {
     pub(super) lanes: Lanes,
     pub(super) clock: Arc<dyn Clock>,
     id: BackendId,
-    clients: ArcSwapOption<Clients>,
-    loading: Mutex<()>,
+    clients: Renewable<Held>,
 }
 
 /// The quotas of KMS that we share with whoever else uses the account.
@@ -48,7 +46,6 @@ pub(super) struct Clients {
     pub(super) kms: aws_sdk_kms::Client,
     pub(super) tagging: aws_sdk_resourcegroupstagging::Client,
     pub(super) region: String,
-    loaded: Duration,
 }
 
 /// Clients in use by a call.
@@ -63,12 +60,12 @@ impl Account {
             write: Lane::new(WRITE_RATE, PATIENCE),
         };
         let gate = Gate::new(id, metrics, Arc::clone(&clock));
-        let (clients, loading) = (ArcSwapOption::empty(), Mutex::default());
-        Self { settings, gate, lanes, clock, id: id.clone(), clients, loading }
+        let clients = Renewable::new(Arc::clone(&clock));
+        Self { settings, gate, lanes, clock, id: id.clone(), clients }
     }
 
     /// A call that changes nothing.
-    pub(super) async fn read<T, E, F>(&self, operation: &str, call: impl Fn(Arc<Clients>) -> F) -> Result<T, Fault>
+    pub(super) async fn read<T, E, F>(&self, operation: &str, call: impl Fn(Held) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
@@ -77,7 +74,7 @@ impl Account {
     }
 
     /// A call that changes something, and nothing more if it happens twice.
-    pub(super) async fn write<T, E, F>(&self, operation: &str, call: impl Fn(Arc<Clients>) -> F) -> Result<T, Fault>
+    pub(super) async fn write<T, E, F>(&self, operation: &str, call: impl Fn(Held) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
@@ -86,15 +83,14 @@ impl Account {
     }
 
     /// A call that makes another thing each time.
-    pub(super) async fn create<T, E, F>(&self, operation: &str, call: impl Fn(Arc<Clients>) -> F) -> Result<T, Fault>
+    pub(super) async fn create<T, E, F>(&self, operation: &str, call: impl Fn(Held) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
         let once = async {
-            let clients = self.clients().await?;
-            call(Arc::clone(&clients)).await.map_err(|error| {
-                self.doubt(&clients, &error);
+            call(self.clients().await?).await.map_err(|error| {
+                self.doubt(&error);
                 fault_of_creation(operation, &error)
             })
         };
@@ -102,51 +98,36 @@ impl Account {
     }
 
     /// One try of a call.
-    async fn call<T, E, F>(&self, operation: &str, call: &impl Fn(Arc<Clients>) -> F) -> Result<T, Fault>
+    async fn call<T, E, F>(&self, operation: &str, call: &impl Fn(Held) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let clients = self.clients().await?;
-        call(Arc::clone(&clients)).await.map_err(|error| self.failed(operation, &clients, &error))
+        call(self.clients().await?).await.map_err(|error| self.failed(operation, &error))
     }
 
-    /// What it means that a call through `clients` failed.
-    pub(super) fn failed<E>(&self, operation: &str, clients: &Arc<Clients>, error: &SdkError<E, HttpResponse>) -> Fault
+    /// What it means that a call failed.
+    pub(super) fn failed<E>(&self, operation: &str, error: &SdkError<E, HttpResponse>) -> Fault
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.doubt(clients, error);
+        self.doubt(error);
         fault(operation, error)
     }
 
     /// The clients, made at first use: where there are no credentials yet, there may be some later.
-    pub(super) async fn clients(&self) -> Result<Arc<Clients>, Fault> {
-        if let Some(clients) = self.clients.load_full() {
-            return Ok(clients);
-        }
-        let _one = self.loading.lock().await;
-        if let Some(clients) = self.clients.load_full() {
-            return Ok(clients);
-        }
-        let clients = Arc::new(self.load().await?);
-        info!(backend = %self.id, region = %clients.region, "clients of AWS made");
-        self.clients.store(Some(Arc::clone(&clients)));
-        Ok(clients)
+    pub(super) async fn clients(&self) -> Result<Held, Fault> {
+        self.clients.get(|| self.load()).await
     }
 
-    /// Has credentials looked up anew if those of `clients` are worn out, though not with every call that fails.
-    fn doubt<E: ProvideErrorMetadata>(&self, clients: &Arc<Clients>, error: &SdkError<E, HttpResponse>) {
-        let age = self.clock.monotonic().saturating_sub(clients.loaded);
-        if wants_other_credentials(error) && age > LOOK_AGAIN {
-            let present = self.clients.load_full();
-            if present.is_some_and(|present| Arc::ptr_eq(&present, clients)) {
-                self.clients.store(None);
-            }
+    /// Has credentials looked up anew if those that we hold are worn out.
+    fn doubt<E: ProvideErrorMetadata>(&self, error: &SdkError<E, HttpResponse>) {
+        if wants_other_credentials(error) {
+            self.clients.refused();
         }
     }
 
-    async fn load(&self) -> Result<Clients, Fault> {
+    async fn load(&self) -> Result<Held, Fault> {
         let Settings { region, profile, endpoint, tagging_endpoint, sign_try, .. } = &self.settings;
         let times = |attempt| {
             TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).operation_attempt_timeout(attempt).build()
@@ -177,13 +158,13 @@ impl Account {
         if let Some(endpoint) = tagging_endpoint {
             tagging = tagging.endpoint_url(endpoint);
         }
-        Ok(Clients {
+        info!(backend = %self.id, region, "clients of AWS made");
+        Ok(Arc::new(Clients {
             signing: kms(*sign_try),
             kms: kms(WITHIN),
             tagging: aws_sdk_resourcegroupstagging::Client::from_conf(tagging.build()),
             region,
-            loaded: self.clock.monotonic(),
-        })
+        }))
     }
 }
 
@@ -199,6 +180,3 @@ const WRITE_RATE: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// The same for a signature, whose caller is better told at once.
 const SIGN_PATIENCE: Duration = Duration::from_millis(100);
-
-/// How old credentials are at least when others are looked for.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);

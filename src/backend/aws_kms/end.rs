@@ -8,7 +8,7 @@ use super::names::{INSTALLATION, KeyArn};
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::{BackendError, Destroyed};
 use crate::ids::Handle;
-use crate::lifecycle::time::{Span, Timestamp};
+use crate::lifecycle::time::Timestamp;
 
 /// Ends a key of ours. Nothing is done twice, so it may be asked again after any fault.
 pub(super) async fn destroy(account: &Account, handle: &Handle) -> Result<Destroyed, BackendError> {
@@ -47,8 +47,7 @@ pub(super) async fn end(account: &Account, arn: &KeyArn, metadata: &KeyMetadata)
             regions.join(", ")
         )));
     }
-    let window = Span::from_secs(u64::try_from(account.settings.deletion_window).unwrap_or_default() * DAY);
-    Ok(Destroyed::ScheduledFor(date.unwrap_or_else(|| account.clock.now() + window)))
+    Ok(Destroyed::ScheduledFor(date.unwrap_or_else(|| account.clock.now() + account.settings.deletion_window)))
 }
 
 async fn disable(account: &Account, arn: &KeyArn) -> Result<(), Fault> {
@@ -63,7 +62,8 @@ async fn disable(account: &Account, arn: &KeyArn) -> Result<(), Fault> {
 
 /// Has the key deleted, and says when.
 async fn schedule(account: &Account, arn: &KeyArn) -> Result<Option<Timestamp>, Fault> {
-    let days = account.settings.deletion_window;
+    // What does not fit is refused by AWS, as everything above 30.
+    let days = i32::try_from(account.settings.deletion_window.as_days()).unwrap_or(i32::MAX);
     let call = async |clients: Held| {
         let call = clients.kms.schedule_key_deletion().key_id(arn.as_str());
         call.pending_window_in_days(days).send().await
@@ -89,6 +89,5 @@ async fn is_ours(account: &Account, arn: &KeyArn) -> Result<bool, Fault> {
     Ok(tags.tags().iter().any(|tag| tag.tag_key() == INSTALLATION && tag.tag_value() == installation))
 }
 
-const DAY: u64 = 24 * 60 * 60;
 /// The most that a key can have.
 const TAGS_MAX: i32 = 50;

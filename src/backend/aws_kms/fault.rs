@@ -12,7 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 
-use crate::backend::cloud::fault::{Class, Fault};
+use crate::backend::cloud::fault::{Class, Fault, causes, chain, shortened};
 
 /// What a failed call of `operation` means.
 pub(super) fn fault<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Fault
@@ -40,7 +40,7 @@ where
                 SdkError::DispatchFailure(_) => Class::Unknown,
                 _ => Class::Bad,
             };
-            Fault::new(class, format!("{operation}: {}", shortened(&chain(error))))
+            Fault::new(class, format!("{operation}: {}", chain(error)))
         }
     }
 }
@@ -108,27 +108,6 @@ fn caused_by<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option
     causes(error).find_map(|error| error.downcast_ref())
 }
 
-/// The error and whatever caused it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
-/// An error and its causes in words, nothing said twice.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for error in causes(error) {
-        let text = error.to_string();
-        if !texts.iter().any(|other| other.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    texts.join(": ")
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect()
-}
-
 const WORN_OUT: [&str; 8] = [
     "ExpiredTokenException",
     "ExpiredToken",
@@ -139,9 +118,6 @@ const WORN_OUT: [&str; 8] = [
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 ];
-
-/// Characters of what AWS says that are passed on.
-const TEXT_MAX: usize = 400;
 
 #[cfg(test)]
 mod tests {

@@ -95,7 +95,7 @@ pub(super) async fn probe(account: &Account) -> Result<Probe, BackendError> {
         ("account".to_owned(), number.to_owned()),
         ("keys".to_owned(), format!("{} with the tag {INSTALLATION}={}", ours.len(), settings.installation)),
         ("signatures".to_owned(), format!("at most {} a second", settings.sign_rate)),
-        ("deletion".to_owned(), format!("{} days after a key's end", settings.deletion_window)),
+        ("deletion".to_owned(), format!("{} days after a key's end", settings.deletion_window.as_days())),
     ];
     for (name, endpoint) in [("endpoint", &settings.endpoint), ("tagging endpoint", &settings.tagging_endpoint)] {
         facts.extend(endpoint.as_ref().map(|endpoint| (name.to_owned(), endpoint.clone())));

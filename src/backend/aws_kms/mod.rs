@@ -25,7 +25,7 @@ use self::generate::Trace;
 use super::cloud::metrics::CloudMetrics;
 use super::cloud::prices;
 use super::usage::{Money, Usage};
-use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, Label};
 use crate::jose::alg::KeySpec;
@@ -61,7 +61,7 @@ impl Backend for AwsKms {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(sign::sign(&self.account, key, input, within))

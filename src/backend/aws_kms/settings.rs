@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ids::InstallationId;
+use crate::lifecycle::time::Span;
 
 /// Where the keys are, and how they are made, used and ended. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct Settings {
     pub sign_rate: u32,
     /// How long one try of a signature may take, so that there is time for another.
     pub sign_try: Duration,
-    /// Days from the end of a key to its deletion: 7 to 30.
-    pub deletion_window: i32,
+    /// From the end of a key to its deletion: 7 to 30 whole days.
+    pub deletion_window: Span,
     /// For how long a key may stay unseen of which nobody knows whether it was made.
     pub settle: Duration,
     /// How keys are made.
@@ -41,7 +42,7 @@ impl Settings {
             tagging_endpoint: None,
             sign_rate: SIGN_RATE,
             sign_try: Duration::from_secs(1),
-            deletion_window: 30,
+            deletion_window: Span::from_days(30),
             settle: Duration::from_secs(300),
             creation: Creation::default(),
         }

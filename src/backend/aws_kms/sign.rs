@@ -9,28 +9,28 @@ use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use super::client::Account;
 use super::names::{KeyArn, signing_algorithm};
 use crate::backend::cloud::fault::{Class, Fault};
-use crate::backend::cloud::signature::{digest, from_cloud};
-use crate::backend::{BackendError, KeyRef, Signature};
+use crate::backend::cloud::signature::from_cloud;
+use crate::backend::{BackendError, Hashed, Input, KeyRef, Signature};
 
-/// Signs `input`: as a digest where the scheme has one, so that its length does not matter.
+/// Signs `input`: as a digest where the algorithm has one, so that its length does not matter.
 pub(super) async fn sign(
     account: &Account,
     key: KeyRef<'_>,
-    input: &[u8],
+    input: Input<'_>,
     within: Duration,
 ) -> Result<Signature, BackendError> {
     let KeyRef { handle, spec } = key;
     let arn = KeyArn::of(handle).ok_or_else(|| BackendError::NotFound(format!("{handle} is no ARN of a KMS key")))?;
-    let (message, kind) = match digest(spec.algorithm(), input) {
-        Some(digest) => (Blob::new(digest.as_ref()), MessageType::Digest),
-        None if input.len() > RAW_MAX => {
+    let (message, kind) = match input.hashed(spec)? {
+        Hashed::Digest(digest) => (Blob::new(digest.as_bytes()), MessageType::Digest),
+        Hashed::Message(message) if message.len() > RAW_MAX => {
             return Err(BackendError::Refused(format!(
                 "AWS KMS signs at most {RAW_MAX} bytes with {spec} keys, and this token has {}; give it fewer claims, \
                  or its ring an algorithm that signs a digest, such as ES256",
-                input.len()
+                message.len()
             )));
         }
-        None => (Blob::new(input), MessageType::Raw),
+        Hashed::Message(message) => (Blob::new(message), MessageType::Raw),
     };
     let algorithm = signing_algorithm(spec.algorithm());
     let lane = if spec.algorithm().is_rsa() { &account.lanes.rsa } else { &account.lanes.ecc };
@@ -38,7 +38,7 @@ pub(super) async fn sign(
         let clients = account.clients().await?;
         let call = clients.signing.sign().key_id(arn.as_str()).message(message.clone());
         let call = call.message_type(kind.clone()).signing_algorithm(algorithm.clone());
-        let signed = call.send().await.map_err(|error| account.failed("Sign", &clients, &error))?;
+        let signed = call.send().await.map_err(|error| account.failed("Sign", &error))?;
         let bytes = checked(&signed, &arn, &algorithm)?;
         from_cloud(spec, bytes)
     };

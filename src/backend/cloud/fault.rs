@@ -1,8 +1,8 @@
 //! What can go wrong between us and a cloud, told apart by what helps.
 
+use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
-
-use thiserror::Error;
 
 use crate::backend::BackendError;
 
@@ -30,7 +30,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, in declaration order.
+    /// Every class.
     pub const ALL: [Self; 9] = [
         Self::Throttled,
         Self::Transient,
@@ -66,7 +66,7 @@ impl Class {
 }
 
 /// A call that did not go well.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Fault {
     /// Of which kind.
@@ -96,6 +96,31 @@ impl From<Fault> for BackendError {
     }
 }
 
+/// An error and whatever caused it.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// An error and its causes, nothing said twice; [`shortened`].
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    shortened(&text)
+}
+
+/// What somebody else says, to be a part of what we say: on one line, no longer than one, and without a full stop.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 400;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    line.trim_end_matches('.').to_owned()
+}
+
 /// How long a cloud is left alone that did not say for how long: quotas are counted by the second.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
@@ -104,13 +129,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_has_its_own_place_and_a_next_move() {
-        for (place, class) in Class::ALL.into_iter().enumerate() {
-            assert_eq!(class as usize, place, "{}", class.name());
+    fn every_class_has_a_next_move() {
+        for class in Class::ALL {
             let error = BackendError::from(Fault::new(class, "x"));
             let waits = matches!(error, BackendError::Unavailable(_) | BackendError::Throttled { .. });
             assert_eq!(waits, class.may_pass() || class == Class::Throttled, "{}", class.name());
         }
+    }
+
+    #[test]
+    fn what_others_say_becomes_a_part_of_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str, #[source] Option<Box<Said>>);
+        let because = |text, cause| Said(text, Some(Box::new(cause)));
+        let error = because("no token:\n\tno file", because("no file", Said("it is gone.", None)));
+        assert_eq!(chain(&error), "no token:  no file: it is gone");
+        assert_eq!(shortened(&"x".repeat(401)), "x".repeat(400));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -13,6 +12,7 @@ use super::budget::Budget;
 use super::fault::{Class, Fault};
 use super::metrics::{CloudMetrics, Counters};
 use crate::backend::usage::{Money, Quota};
+use crate::chance;
 use crate::clock::Clock;
 use crate::ids::BackendId;
 
@@ -147,7 +147,7 @@ impl Gate {
     }
 
     fn failed(&self, lane: &Lane, fault: &Fault) {
-        self.counters.fault(fault.class);
+        self.counters.faults.count(fault.class);
         match fault.class {
             Class::Transient | Class::Unknown => {
                 if self.breaker.failed(self.clock.monotonic()) && self.counters.left_alone.set(1) == 0 {
@@ -166,9 +166,7 @@ impl Gate {
 
 /// A half of it to the whole, so that the calls of many daemons don't come back together.
 fn jittered(pause: Duration) -> Duration {
-    let mut random = [0];
-    rand::fill(&mut random).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-    pause / 2 + pause * u32::from(random[0]) / 512
+    pause / 2 + chance::up_to_half(pause)
 }
 
 /// How often a call is made at most.

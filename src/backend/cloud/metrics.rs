@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::fault::Class;
+use crate::backend::metrics::{BackendLabels, Each};
 use crate::ids::BackendId;
 
 /// The metrics of all clouds; its clones are the same metrics.
@@ -50,8 +51,7 @@ impl CloudMetrics {
         let backend = backend.to_string();
         let labels = BackendLabels { backend: backend.clone() };
         Counters {
-            // All are made now: a counter that appears with its first event hides that event from `rate()`.
-            faults: Class::ALL.map(|class| {
+            faults: Each::of(Class::ALL, |class| {
                 let labels = FaultLabels { backend: backend.clone(), class: class.name() };
                 self.faults.get_or_create_owned(&labels)
             }),
@@ -65,27 +65,14 @@ impl CloudMetrics {
 /// The metrics of one backend.
 #[derive(Debug)]
 pub(super) struct Counters {
-    faults: [Counter; Class::ALL.len()],
+    pub(super) faults: Each<Class, { Class::ALL.len() }>,
     pub(super) repeated: Counter,
     pub(super) shed: Counter,
     pub(super) left_alone: Gauge,
-}
-
-impl Counters {
-    pub(super) fn fault(&self, class: Class) {
-        if let Some(counter) = self.faults.get(class as usize) {
-            counter.inc();
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabels {
     backend: String,
     class: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BackendLabels {
-    backend: String,
 }

@@ -11,4 +11,5 @@ pub mod fault;
 pub mod gate;
 pub mod metrics;
 pub mod prices;
+pub mod renewable;
 pub mod signature;

@@ -1,24 +1,11 @@
-//! From what JWS signs to what a cloud takes, and from what it gives to what JWS has.
+//! From the signatures that a cloud gives to what JWS has.
 
-use aws_lc_rs::digest::{self, Digest};
 use der::asn1::UintRef;
 use der::{Decode, Header, Reader, SliceReader, Tag};
 
 use super::fault::{Class, Fault};
 use crate::backend::Signature;
 use crate::jose::alg::{Algorithm, KeySpec};
-
-/// The hash that `algorithm` signs, of inputs of any length; nothing for Ed25519, which signs the input itself.
-#[must_use]
-pub fn digest(algorithm: Algorithm, input: &[u8]) -> Option<Digest> {
-    let hash = match algorithm {
-        Algorithm::Es256 | Algorithm::Rs256 | Algorithm::Ps256 => &digest::SHA256,
-        Algorithm::Es384 | Algorithm::Rs384 | Algorithm::Ps384 => &digest::SHA384,
-        Algorithm::Es512 | Algorithm::Rs512 | Algorithm::Ps512 => &digest::SHA512,
-        Algorithm::Ed25519 | Algorithm::EdDsa => return None,
-    };
-    Some(digest::digest(hash, input))
-}
 
 /// A signature as clouds give it, in JWS form: ECDSA comes as DER, everything else as it is.
 ///
@@ -118,11 +105,5 @@ mod tests {
         assert!(from_cloud(spec(Algorithm::Rs256), &[1; 256]).is_ok());
         assert!(from_cloud(spec(Algorithm::Ed25519), &[1; 64]).is_ok());
         assert!(from_cloud(spec(Algorithm::Ed25519), good).is_err());
-    }
-
-    #[test]
-    fn ed25519_signs_what_it_is_given() {
-        assert!(digest(Algorithm::EdDsa, b"x").is_none());
-        assert_eq!(digest(Algorithm::Ps384, b"x").unwrap().as_ref().len(), 48);
     }
 }

@@ -1,8 +1,7 @@
 //! The official client, one call at a time: its own retries off, every checksum made and checked.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use google_cloud_auth::credentials::anonymous;
@@ -16,23 +15,18 @@ use google_cloud_wkt::FieldMask;
 
 use super::settings::{Credentials, Settings};
 use super::{algorithm, fault};
+use crate::backend::Hashed;
 use crate::backend::cloud::fault::{Class, Fault};
-use crate::backend::cloud::signature;
+use crate::backend::cloud::renewable::Renewable;
 use crate::clock::Clock;
 use crate::jose::alg::KeySpec;
+use crate::jose::hash::HashFunction;
 
 /// The client, made at the first call: nothing about it can keep the daemon from starting.
 pub(super) struct Client {
     endpoint: Option<String>,
     credentials: Credentials,
-    clock: Arc<dyn Clock>,
-    built: Mutex<Option<Built>>,
-}
-
-#[derive(Clone)]
-struct Built {
-    service: KeyManagementService,
-    at: Duration,
+    service: Renewable<KeyManagementService>,
 }
 
 impl fmt::Debug for Client {
@@ -59,30 +53,32 @@ pub(super) enum Message {
 
 impl Message {
     /// The digest where the algorithm has one, so that inputs of any length can be signed.
-    pub(super) fn new(spec: KeySpec, input: &[u8]) -> Self {
-        let Some(digest) = signature::digest(spec.algorithm(), input) else {
-            return Self::Data(Bytes::copy_from_slice(input), checksum(input));
+    pub(super) fn new(input: &Hashed<'_>) -> Self {
+        let digest = match input {
+            Hashed::Digest(digest) => digest,
+            Hashed::Message(message) => return Self::Data(Bytes::copy_from_slice(message), checksum(message)),
         };
-        let bytes = Bytes::copy_from_slice(digest.as_ref());
-        let form = match bytes.len() {
-            32 => Digest::new().set_sha256(bytes),
-            48 => Digest::new().set_sha384(bytes),
-            _ => Digest::new().set_sha512(bytes),
+        let bytes = Bytes::copy_from_slice(digest.as_bytes());
+        let form = match digest.hash() {
+            HashFunction::Sha256 => Digest::new().set_sha256(bytes),
+            HashFunction::Sha384 => Digest::new().set_sha384(bytes),
+            HashFunction::Sha512 => Digest::new().set_sha512(bytes),
         };
-        Self::Digest(form, checksum(digest.as_ref()))
+        Self::Digest(form, checksum(digest.as_bytes()))
     }
 }
 
 impl Client {
     pub(super) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Self {
         let Settings { endpoint, credentials, .. } = settings;
-        Self { endpoint: endpoint.clone(), credentials: *credentials, clock, built: Mutex::default() }
+        Self { endpoint: endpoint.clone(), credentials: *credentials, service: Renewable::new(clock) }
     }
 
     async fn service(&self) -> Result<KeyManagementService, Fault> {
-        if let Some(built) = self.built.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(built.service);
-        }
+        self.service.get(|| self.build()).await
+    }
+
+    async fn build(&self) -> Result<KeyManagementService, Fault> {
         let mut builder = KeyManagementService::builder().with_retry_policy(NeverRetry);
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -90,21 +86,14 @@ impl Client {
         if self.credentials == Credentials::Anonymous {
             builder = builder.with_credentials(anonymous::Builder::new().build());
         }
-        let service = builder.build().await.map_err(|error| fault::of_builder(&error))?;
-        let built = Built { service: service.clone(), at: self.clock.monotonic() };
-        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = Some(built);
-        Ok(service)
+        builder.build().await.map_err(|error| fault::of_builder(&error))
     }
 
     /// Reads an error. After one about who we are, the credentials are looked for anew: the file may be another now.
     fn fault(&self, error: &google_cloud_gax::error::Error) -> Fault {
         let is_unknown = error.status().is_some_and(|status| status.code == Code::Unauthenticated);
         if is_unknown || error.is_authentication() {
-            let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.monotonic();
-            if built.as_ref().is_some_and(|built| now.saturating_sub(built.at) >= NEW_CREDENTIALS_AFTER) {
-                *built = None;
-            }
+            self.service.refused();
         }
         fault::of(error)
     }
@@ -247,5 +236,3 @@ fn checksum(bytes: &[u8]) -> i64 {
 
 /// CryptoKeys on a page.
 const PAGE: i32 = 500;
-/// Credentials that are refused are looked for anew, but not at every call.
-const NEW_CREDENTIALS_AFTER: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use google_cloud_gax::client_builder::Error as BuilderError;
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_gax::error::{CredentialsError, Error};
 
-use crate::backend::cloud::fault::{Class, Fault};
+use crate::backend::cloud::fault::{Class, Fault, chain, shortened};
 
 /// Of what class `error` is, and what it says, without anything of the request.
 ///
@@ -85,27 +85,6 @@ fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// An error and its causes, without what is said twice.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    shortened(&text)
-}
-
-/// On one line, and no longer than a line of a log should be.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 400;
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
-    line.trim_end_matches('.').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use google_cloud_gax::error::rpc::Status;
@@ -161,11 +140,5 @@ mod tests {
         let waits = |value| of(&Error::http(429, headers(value), bytes::Bytes::new())).retry_after;
         assert_eq!(waits("7"), Some(Duration::from_secs(7)));
         assert_eq!(waits("Fri, 31 Dec 1999 23:59:59 GMT"), None);
-    }
-
-    #[test]
-    fn a_text_stays_on_one_line() {
-        let error = Error::service(Status::default().set_code(Code::NotFound).set_message("a\nb."));
-        assert_eq!(of(&error).text, "NOT_FOUND: a b");
     }
 }

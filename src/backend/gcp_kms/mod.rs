@@ -26,7 +26,7 @@ use super::cloud::gate::{Gate, Lane};
 use super::cloud::metrics::CloudMetrics;
 use super::cloud::prices;
 use super::usage::{Money, PriceList, Usage};
-use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, Probe, Signature};
 use crate::clock::Clock;
 use crate::ids::{BackendId, Handle, InstallationId, Label};
 use crate::jose::alg::{Algorithm, KeySpec};
@@ -92,7 +92,7 @@ impl Backend for GcpKms {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(self.signature(key, input, within))

@@ -12,7 +12,7 @@ use super::client::Message;
 use super::{CALL, GcpKms, algorithm};
 use crate::backend::cloud::fault::{Class, Fault};
 use crate::backend::cloud::signature;
-use crate::backend::{BackendError, KeyRef, Signature};
+use crate::backend::{BackendError, Input, KeyRef, Signature};
 use crate::clock::Clock;
 use crate::jose::alg::KeySpec;
 
@@ -20,7 +20,7 @@ impl GcpKms {
     pub(super) async fn signature(
         &self,
         key: KeyRef<'_>,
-        input: &[u8],
+        input: Input<'_>,
         within: Duration,
     ) -> Result<Signature, BackendError> {
         let (name, spec) = (key.handle.as_str(), key.spec);
@@ -30,7 +30,7 @@ impl GcpKms {
         if algorithm::of(spec).is_none() {
             return Err(BackendError::Mismatch(format!("{name}: {}", algorithm::none(spec))));
         }
-        let message = Message::new(spec, input);
+        let message = Message::new(&input.hashed(spec)?);
         if let Message::Data(data, _) = &message
             && !(1..=DATA_MAX).contains(&data.len())
         {

@@ -17,7 +17,9 @@ use super::fault::Fault;
 use super::gate::Gate;
 use super::settings::{Pin, Settings};
 use super::token::{Facts, Session, Token, same_id};
-use crate::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use crate::backend::{
+    Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, OwnedInput, Probe, Signature,
+};
 use crate::ids::{Handle, Label};
 use crate::jose::alg::KeySpec;
 
@@ -59,12 +61,12 @@ impl Backend for InProcess {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
-        let (handle, spec, input) = (key.handle.clone(), key.spec, input.to_vec());
+        let (handle, spec, input) = (key.handle.clone(), key.spec, OwnedInput::from(input));
         Box::pin(async move {
-            let signed = self.signing.ask(move |session| session.sign(&handle, spec, &input));
+            let signed = self.signing.ask(move |session| session.sign(&handle, spec, input.borrow()));
             timeout(within, signed).await.unwrap_or_else(|_| Err(BackendError::late(key.handle, within)))
         })
     }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::backend::Signature;
 use crate::jose::alg::{Algorithm, KeySpec, RsaBits};
+use crate::jose::hash::MessageDigest;
 
 /// A key pair that signs with one algorithm. Its memory is cleared by AWS-LC when it is dropped.
 pub(super) struct Material {
@@ -109,6 +110,20 @@ impl Material {
             Pair::Rsa(pair, encoding) => {
                 let mut signature = vec![0; self.spec.signature_len()];
                 pair.sign(*encoding, &random, input, &mut signature)?;
+                signature
+            }
+        };
+        Ok(Signature(bytes))
+    }
+
+    /// As [`Self::sign`], for a message that has this digest. Ed25519 signs none.
+    pub(super) fn sign_digest(&self, digest: &MessageDigest) -> Result<Signature, MaterialError> {
+        let bytes = match &self.pair {
+            Pair::Ecdsa(pair) => pair.sign_digest(&digest.to_digest())?.as_ref().to_vec(),
+            Pair::Ed25519(_) => return Err(MaterialError),
+            Pair::Rsa(pair, encoding) => {
+                let mut signature = vec![0; self.spec.signature_len()];
+                pair.sign_digest(*encoding, &digest.to_digest(), &mut signature)?;
                 signature
             }
         };

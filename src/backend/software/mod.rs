@@ -25,7 +25,9 @@ pub use self::seal::{PASSPHRASE_MIN, SealingKey, SealingKeyError};
 
 use self::key_file::Loaded;
 use self::keystore::Keystore;
-use super::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use super::{
+    Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, OwnedInput, Probe, Signature,
+};
 use crate::ids::{Handle, InstallationId, Label};
 use crate::jose::alg::{KeySpec, RsaBits};
 
@@ -90,7 +92,7 @@ impl Software {
     }
 
     /// Signs on the caller's own thread, if the key is in memory and the signature short.
-    fn sign_here(&self, key: KeyRef<'_>, input: &[u8]) -> Option<Result<Signature, BackendError>> {
+    fn sign_here(&self, key: KeyRef<'_>, input: Input<'_>) -> Option<Result<Signature, BackendError>> {
         let loaded = self.keys.loaded(key.handle)?;
         let _permit = match key.spec.rsa_bits() {
             None => None,
@@ -101,7 +103,7 @@ impl Software {
         Some(check_spec(&loaded, key).and_then(|()| sign(&loaded, input)))
     }
 
-    async fn sign_elsewhere(&self, key: KeyRef<'_>, input: &[u8]) -> Result<Signature, BackendError> {
+    async fn sign_elsewhere(&self, key: KeyRef<'_>, input: Input<'_>) -> Result<Signature, BackendError> {
         let loaded = match self.keys.loaded(key.handle) {
             Some(loaded) => loaded,
             None => {
@@ -113,8 +115,8 @@ impl Software {
         if key.spec.rsa_bits().is_none() {
             return sign(&loaded, input);
         }
-        let input = input.to_vec();
-        self.behind(&self.signing, move |_| sign(&loaded, &input)).await
+        let input = OwnedInput::from(input);
+        self.behind(&self.signing, move |_| sign(&loaded, input.borrow())).await
     }
 }
 
@@ -127,7 +129,7 @@ impl Backend for Software {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(async move {
@@ -180,9 +182,15 @@ fn check_spec(loaded: &Loaded, key: KeyRef<'_>) -> Result<(), BackendError> {
     Err(BackendError::Mismatch(format!("{} was made for {found}, not for {}", key.handle, key.spec)))
 }
 
-fn sign(loaded: &Loaded, input: &[u8]) -> Result<Signature, BackendError> {
+fn sign(loaded: &Loaded, input: Input<'_>) -> Result<Signature, BackendError> {
     let refused = |_| BackendError::Refused("the cryptographic library did not sign".to_owned());
-    loaded.material.sign(input).map_err(refused)
+    match input {
+        Input::Message(message) => loaded.material.sign(message).map_err(refused),
+        Input::Digest(digest) => {
+            input.check(loaded.material.spec())?;
+            loaded.material.sign_digest(&digest).map_err(refused)
+        }
+    }
 }
 
 /// The runtime is going down, or the work panicked.

@@ -176,7 +176,7 @@ fn create(directory: &Directory, key: &SealingKey, installation: &InstallationId
         SealError::Memory => OpenError::Memory,
         SealError::OtherKind | SealError::Parameters | SealError::Crypto => OpenError::Crypto,
     };
-    let sealing = key.new_sealing().map_err(crypto)?;
+    let sealing = key.new_sealing();
     let sealer = key.sealer(&sealing).map_err(crypto)?;
     let check = sealer.seal(&context(installation.as_str()), CHECK).map_err(crypto)?;
     let file = SealingFile { format: FORMAT, installation: installation.to_string(), sealing, check };

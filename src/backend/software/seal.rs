@@ -4,7 +4,6 @@ use std::fmt::{self, Debug};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::encoding::Base64;
+use crate::chance;
 
 /// The secret under which software keys are sealed at rest.
 ///
@@ -87,19 +87,15 @@ impl SealingKey {
     }
 
     /// How a directory that is made now is to be sealed.
-    pub(super) fn new_sealing(&self) -> Result<Sealing, SealError> {
+    pub(super) fn new_sealing(&self) -> Sealing {
         match &self.0 {
-            Secret::Key(_) => Ok(Sealing::Key {}),
-            Secret::Passphrase(_) => {
-                let mut salt = [0; SALT_LEN];
-                rand::fill(&mut salt).map_err(|_| SealError::Crypto)?;
-                Ok(Sealing::Argon2id {
-                    salt: Base64(salt.to_vec()),
-                    memory_kib: MEMORY_KIB,
-                    passes: PASSES,
-                    lanes: LANES,
-                })
-            }
+            Secret::Key(_) => Sealing::Key {},
+            Secret::Passphrase(_) => Sealing::Argon2id {
+                salt: Base64(chance::bytes::<SALT_LEN>().to_vec()),
+                memory_kib: MEMORY_KIB,
+                passes: PASSES,
+                lanes: LANES,
+            },
         }
     }
 
@@ -304,7 +300,7 @@ mod tests {
     #[test]
     fn a_passphrase_derives_one_key_per_salt() {
         let key = SealingKey::from_passphrase("correct horse battery\r\n").unwrap();
-        let (one, two) = (key.new_sealing().unwrap(), key.new_sealing().unwrap());
+        let (one, two) = (key.new_sealing(), key.new_sealing());
         assert_ne!(one, two);
         let sealed = key.sealer(&one).unwrap().seal(b"", b"text").unwrap();
         let again = SealingKey::from_passphrase("correct horse battery").unwrap();
@@ -315,7 +311,7 @@ mod tests {
     #[test]
     fn foreign_parameters_are_refused_before_any_memory_is_spent() {
         let key = SealingKey::from_passphrase("correct horse battery").unwrap();
-        let Ok(Sealing::Argon2id { salt, passes, lanes, .. }) = key.new_sealing() else { panic!("not a passphrase") };
+        let Sealing::Argon2id { salt, passes, lanes, .. } = key.new_sealing() else { panic!("not a passphrase") };
         let greedy = Sealing::Argon2id { salt, memory_kib: u32::MAX, passes, lanes };
         assert_eq!(key.sealer(&greedy).unwrap_err(), SealError::Parameters);
         assert_eq!(key.sealer(&Sealing::Key {}).unwrap_err(), SealError::OtherKind);

@@ -29,7 +29,7 @@ pub struct Explain {
     /// each thing that is known of the caller
     #[arg(long = "as", value_name = "WHO", required = true)]
     pub callers: Vec<Proof>,
-    /// What: sign, sign_raw, read, rotate, compromise, import or audit
+    /// What: sign, sign_raw, sign_digest, read, rotate, compromise, import or audit
     #[arg(long, value_name = "WORD", default_value = "sign")]
     pub operation: Named,
     /// At which issuer; else in the whole installation

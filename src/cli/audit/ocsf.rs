@@ -81,7 +81,9 @@ fn class(event: &str, what: Option<&str>) -> (i64, i64, &'static str) {
         ("started", _) => (LIFECYCLE, 3, "Start"),
         ("stopped", _) => (LIFECYCLE, 4, "Stop"),
         ("segment" | "checkpoint" | "tail_cut", _) => (LIFECYCLE, 99, "Other"),
-        ("signed" | "created", _) | ("act" | "act_done", Some("generate")) => (API_ACTIVITY, 1, "Create"),
+        ("signed" | "signed_digest" | "created", _) | ("act" | "act_done", Some("generate")) => {
+            (API_ACTIVITY, 1, "Create")
+        }
         ("act" | "act_done", Some("destroy")) => (API_ACTIVITY, 4, "Delete"),
         ("intent" | "committed" | "abandoned" | "rollback_accepted", _) => (API_ACTIVITY, 3, "Update"),
         _ => (API_ACTIVITY, 99, "Other"),

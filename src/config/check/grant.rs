@@ -36,7 +36,7 @@ pub(super) fn grants(
     // A grant that has a fault may turn out to allow anything.
     let may =
         |operation| grants.iter().any(|grant| grant.as_ref().is_none_or(|grant| grant.allow.contains(&operation)));
-    if !may(Operation::Sign) && !may(Operation::SignRaw) {
+    if ![Operation::Sign, Operation::SignRaw, Operation::SignDigest].into_iter().any(may) {
         faults.warn_absent("grants", "no grant allows sign or sign_raw, so nobody can have anything signed");
     }
     if !may(Operation::Compromise) {
@@ -57,8 +57,12 @@ fn grant(table: Spanned<GrantTable>, known: Known<'_>, faults: &mut Faults<'_>) 
         warn_of_unreachable(&caller, &place, known.listen, faults);
         Some(caller)
     });
+    let allow_place = allow.as_ref().map(Spanned::span);
     let allow = operations(allow, &place, faults);
     check_reference(&issuer, &ring, known.issuers, faults);
+    if let (Some(at), Some(allow)) = (&allow_place, allow.as_ref().filter(|all| all.contains(&Operation::SignDigest))) {
+        check_digests(allow, at, known.issuers, (&issuer, &ring), faults);
+    }
     let signs = |allow: &BTreeSet<Operation>| allow.contains(&Operation::Sign) || allow.contains(&Operation::SignRaw);
     if let Some(claims) = claims.as_ref().filter(|_| allow.as_ref().is_some_and(|allow| !signs(allow))) {
         faults.at(
@@ -123,7 +127,7 @@ fn build_caller(table: Spanned<CallerTable>, known: Known<'_>, faults: &mut Faul
 type AllowList = Option<Spanned<Vec<Spanned<Parsed<Allow>>>>>;
 
 fn operations(allow: AllowList, place: &Place, faults: &mut Faults<'_>) -> Option<BTreeSet<Operation>> {
-    let remedy = "name at least one of sign, sign_raw, read, rotate, compromise, import, audit, or admin";
+    let remedy = "name at least one of sign, sign_raw, sign_digest, read, rotate, compromise, import, audit, or admin";
     let Some(allow) = allow else {
         faults.absent(Some(place), "allow", format!("missing; {remedy}"));
         return None;
@@ -166,6 +170,29 @@ fn check_reference(issuer: &Field<IssuerId>, ring: &Field<RingName>, issuers: &I
             let problem = unknown("ring", name.as_str(), &within, found.rings.iter().map(RingName::as_str));
             faults.at(&field.span(), problem);
         }
+    }
+}
+
+/// Nothing is known of what was hashed, so such a grant says in full what it is: for one ring, and for nothing else.
+fn check_digests(
+    allow: &BTreeSet<Operation>,
+    place: &Place,
+    issuers: &Issuers,
+    (issuer, ring): (&Field<IssuerId>, &Field<RingName>),
+    faults: &mut Faults<'_>,
+) {
+    if allow.len() > 1 {
+        let problem = "sign_digest beside other operations: no rule can be held over a digest, so it needs a grant of \
+                       its own; move it to one";
+        faults.at(place, problem);
+    }
+    let (Some(id), Some(ring)) = (issuer, ring) else {
+        return faults.at(place, "sign_digest is granted for one ring; add issuer = \"…\" and ring = \"…\"");
+    };
+    let (id, name) = (&id.get_ref().0, &ring.get_ref().0);
+    if issuers.get(id).is_some_and(|found| found.rings.contains(name) && !found.digests.contains(name)) {
+        let problem = format!("ring {name} of issuer {id} signs no digests; set digests = true there, or name another");
+        faults.at(&ring.span(), problem);
     }
 }
 

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::backend::Backends;
 use super::faults::Faults;
-use super::ring::{Surroundings, ring};
+use super::ring::{Surroundings, is_set, ring};
 use super::{Entry, all, entries, size};
 use crate::config::document::Place;
 use crate::config::file::{IssuerTable, Named, PublishTable, RingTable};
@@ -29,6 +29,8 @@ pub(super) type Issuers = BTreeMap<IssuerId, FoundIssuer>;
 pub(super) struct FoundIssuer {
     /// The names of its rings, those with faults included.
     pub(super) rings: BTreeSet<RingName>,
+    /// Those of them that sign digests.
+    pub(super) digests: BTreeSet<RingName>,
     /// The backends that its rings name.
     pub(super) backends: BTreeSet<BackendId>,
     /// Absent if it has a fault.
@@ -92,6 +94,7 @@ fn issuer(table: IssuerTable, place: &Place, backends: &Backends, faults: &mut F
     let around = Surroundings { jwks_max_age, skew, verifiers: &verifiers, backends, doubted };
     let used = rings.values().flat_map(|ring| [&ring.get_ref().backend, &ring.get_ref().standby_backend]);
     let used = used.flatten().map(|backend| backend.get_ref().0.clone()).collect();
+    let digests = digest_rings(&rings, faults);
     let (names, rings) = build_rings(rings, place, &around, faults);
     let openid_place = openid_configuration.as_ref().map(Spanned::span);
     let openid_configuration = plain(openid_configuration).unwrap_or_default();
@@ -126,7 +129,24 @@ fn issuer(table: IssuerTable, place: &Place, backends: &Backends, faults: &mut F
             rings,
         })
     };
-    FoundIssuer { rings: names, backends: used, issuer: build() }
+    FoundIssuer { rings: names, digests, backends: used, issuer: build() }
+}
+
+/// The rings that sign digests. Verifiers take each key of a JWK Set for each token, so one beside other rings would
+/// sign what the grants of those forbid.
+fn digest_rings(tables: &Named<RingTable>, faults: &mut Faults<'_>) -> BTreeSet<RingName> {
+    let (digests, others): (Vec<_>, Vec<_>) = tables.iter().partition(|(_, table)| is_set(&table.get_ref().digests));
+    if let [(other, _), ..] = others.as_slice() {
+        for place in digests.iter().filter_map(|(_, table)| Some(table.get_ref().digests.as_ref()?.span())) {
+            let problem = format!(
+                "ring {} of this issuer signs tokens by rules, and verifiers would take for its tokens whatever this \
+                 ring signs; give rings that sign digests an issuer of their own",
+                other.get_ref()
+            );
+            faults.at(&place, problem);
+        }
+    }
+    digests.iter().filter_map(|(name, _)| RingName::new(name.get_ref()).ok()).collect()
 }
 
 type Rings = (BTreeSet<RingName>, Option<BTreeMap<RingName, Ring>>);

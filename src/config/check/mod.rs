@@ -12,7 +12,7 @@ use self::faults::Faults;
 use super::document::{Document, Misfit, Place};
 use super::fault::Fault;
 use super::file::{File, LimitsTable, LogTable, Named};
-use super::scalar::Count;
+use super::scalar::{Count, Rate};
 use super::tree::{Audit, Config, Limits, Log, Share};
 use super::value::{Field, Section, plain};
 use crate::ids::NameError;
@@ -109,8 +109,8 @@ fn build(file: File, faults: &mut Faults<'_>) -> Option<Config> {
 fn build_limits(table: Section<LimitsTable>) -> Limits {
     let LimitsTable { caller_rate, caller_concurrency, ring_rate, ring_concurrency } =
         table.map(Spanned::into_inner).unwrap_or_default();
-    let share = |rate: Field<Count>, concurrency: Field<Count>| Share {
-        rate: plain(rate).and_then(|rate| u32::try_from(rate.0).ok()),
+    let share = |rate: Field<Rate>, concurrency: Field<Count>| Share {
+        rate: plain(rate).map(|rate| rate.0),
         concurrency: plain(concurrency).map_or(Share::default().concurrency, |count| count.0),
     };
     Limits { caller: share(caller_rate, caller_concurrency), ring: share(ring_rate, ring_concurrency) }

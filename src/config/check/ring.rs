@@ -11,6 +11,7 @@ use crate::config::tree::{BackendKind, Ring, SelfVerify};
 use crate::config::value::{Field, plain};
 use crate::ids::BackendId;
 use crate::jose::alg::{Algorithm, KeySpec, RsaBits};
+use crate::jose::jws::Typ;
 use crate::lifecycle::policy::{self, Policy, PolicyError, Rotation, Terms};
 use crate::lifecycle::schedule::{Blackout, Schedule, first_free};
 use crate::lifecycle::time::{Span, Timestamp};
@@ -49,10 +50,16 @@ pub(super) fn ring(
         self_verify,
         typ,
         raw_signatures,
+        digests,
     } = table;
+    check_digests(&digests, &typ, &raw_signatures, faults);
     let algorithm_place = algorithm.as_ref().map(Spanned::span);
     let algorithm = faults.require(place, "algorithm", algorithm, "set it, such as algorithm = \"ES256\"");
     let key = algorithm.and_then(|algorithm| key_spec(algorithm, rsa_bits, faults));
+    if let (Some(at), Some(key), true) = (&algorithm_place, key, is_set(&digests)) {
+        refuse_undigested(key, at, faults);
+    }
+    let digests = is_set(&digests);
     let chosen = reference(&backend, around.backends, faults);
     let second = reference(&standby_backend, around.backends, faults);
     if backend.is_none() {
@@ -102,10 +109,36 @@ pub(super) fn ring(
     Some(Ring {
         standby_backend: second,
         self_verify: plain(self_verify).unwrap_or(if outside { SelfVerify::Always } else { SelfVerify::Load }),
-        typ: plain(typ).map_or(crate::config::tree::TYP.to_owned(), |typ| typ.0),
-        raw_signatures: plain(raw_signatures).unwrap_or(true),
+        typ: plain(typ).unwrap_or_default(),
+        raw_signatures: plain(raw_signatures).unwrap_or(!digests),
+        digests,
         ..Ring::new(key?, chosen?, policy?)
     })
+}
+
+/// In a ring that signs digests, nothing of a token is decided.
+fn check_digests(digests: &Field<bool>, typ: &Field<Typ>, raw_signatures: &Field<bool>, faults: &mut Faults<'_>) {
+    if !is_set(digests) {
+        return;
+    }
+    if let Some(typ) = typ {
+        faults.at(&typ.span(), "this ring signs digests, whose typ its callers have hashed already; remove it");
+    }
+    if let Some(raw) = raw_signatures.as_ref().filter(|raw| raw.get_ref().0) {
+        let problem = "this ring signs digests and nothing else; remove this, or digests";
+        faults.at(&raw.span(), problem);
+    }
+}
+
+fn refuse_undigested(key: KeySpec, place: &Place, faults: &mut Faults<'_>) {
+    if key.algorithm().hash().is_none() {
+        let problem = "keys sign messages, not digests; choose another algorithm such as ES256, or remove digests";
+        faults.at(place, format!("{} {problem}", key.algorithm()));
+    }
+}
+
+pub(super) fn is_set(field: &Field<bool>) -> bool {
+    field.as_ref().is_some_and(|set| set.get_ref().0)
 }
 
 /// Whether keys are used by code that is not ours, so that a signature is worth a look.

@@ -43,12 +43,10 @@ pub(super) fn rules(table: Spanned<ClaimsTable>, faults: &mut Faults<'_>) -> Opt
         faults.at(&none.span(), "0s is no time at all; set it to at least 1s");
     }
     let names = |list: Option<OneOrMany<_>>| many(list).unwrap_or_default();
-    let typ =
-        many(typ).map(|all| all.iter().filter_map(|typ: &crate::config::scalar::Typ| typ.0.parse().ok()).collect());
     Some(Rules {
         aud: many(aud).map(|all| all.into_iter().map(|one: crate::config::scalar::PlainText| one.0).collect()),
         sub: many(sub),
-        typ,
+        typ: many(typ),
         max_ttl: plain(max_ttl),
         require: names(require).into_iter().map(|name: crate::config::scalar::PlainText| name.0).collect(),
         forbid: names(forbid).into_iter().map(|name| name.0).collect(),

@@ -6,8 +6,7 @@ use super::Shared;
 use crate::backend::usage::{Money, Quota, Usage};
 use crate::ids::BackendId;
 use crate::jose::alg::KeySpec;
-use crate::lifecycle::key_ring::{KeyRing, RingState};
-use crate::lifecycle::state::{Next, Private};
+use crate::lifecycle::adopt::every_private_half;
 use crate::lifecycle::time::Timestamp;
 use crate::server::api::{self, Moment};
 use crate::snapshot::Snapshot;
@@ -19,11 +18,13 @@ pub fn costs(shared: &Shared, states: &[&Snapshot], now: Timestamp) -> Vec<api::
     for state in states {
         let issuer = state.issuer();
         for ring in issuer.state().rings.values() {
-            for (backend, gone_at, version) in private_halves(ring) {
+            for half in every_private_half(ring) {
                 // A backend without prices, or one that the configuration does not name any more, costs nothing here.
-                let Some(keys) = keys.get_mut(backend) else { continue };
+                let Some(keys) = keys.get_mut(half.backend) else { continue };
                 let spec = ring.state().spec;
-                match gone_at {
+                match half.gone_at {
+                    // Not known to exist yet.
+                    None if half.handle.is_none() => {}
                     None => keys.live.push(spec),
                     Some(gone_at) if gone_at > now => keys.pending.push((
                         spec,
@@ -31,7 +32,7 @@ pub fn costs(shared: &Shared, states: &[&Snapshot], now: Timestamp) -> Vec<api::
                             gone_at: Moment(gone_at),
                             issuer: issuer.id().to_string(),
                             ring: ring.state().name.to_string(),
-                            version,
+                            version: half.version.get(),
                         },
                     )),
                     Some(_) => {}
@@ -40,24 +41,6 @@ pub fn costs(shared: &Shared, states: &[&Snapshot], now: Timestamp) -> Vec<api::
         }
     }
     usages.iter().filter_map(|(id, usage)| Some(keys.remove(id)?.cost(id, usage))).collect()
-}
-
-/// Where every version that has been made has or had its private half; since when that is gone, or when it will be.
-fn private_halves(ring: &KeyRing) -> Vec<(&BackendId, Option<Timestamp>, u64)> {
-    let gone = |private: Private| match private {
-        Private::Held => None,
-        Private::Destroyed { at: _, gone_at } => Some(gone_at),
-    };
-    let RingState { next, signer, retained, compromised, destroyed, .. } = ring.state();
-    let mut halves = Vec::new();
-    if let Some(Next::PreActive(next)) = next {
-        halves.push((&next.key.backend, None, next.id.get()));
-    }
-    halves.extend(signer.iter().map(|v| (&v.key.backend, None, v.id.get())));
-    halves.extend(retained.iter().map(|v| (&v.key.backend, gone(v.private), v.id.get())));
-    halves.extend(compromised.iter().map(|v| (&v.key.backend, gone(v.private), v.id.get())));
-    halves.extend(destroyed.iter().map(|v| (&v.backend, Some(v.gone_at), v.id.get())));
-    halves
 }
 
 /// The keys in one backend.

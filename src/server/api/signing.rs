@@ -93,7 +93,21 @@ pub struct SignatureRequest {
     pub signing_input: String,
 }
 
-/// A signature over a caller's own signing input.
+/// A digest to be signed, by a ring that signs digests.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DigestRequest {
+    /// The key that is to sign: the `kid` of `GET …/signer`.
+    pub kid: String,
+    /// Its algorithm.
+    #[schema(example = "ES256")]
+    pub alg: String,
+    /// The digest by the hash function of `alg`, in unpadded base64url: 32, 48 or 64 bytes.
+    #[schema(example = "LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564")]
+    pub digest: String,
+}
+
+/// A signature over a caller's own signing input, or over a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignatureResponse {
     /// Base64url, as it goes behind the second dot.

@@ -7,12 +7,13 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::admission::Pass;
+use super::wanted::WantedDigest;
 use super::{Settings, batch, wanted};
 use crate::access::grant::Permit;
 use crate::clock::Clock;
 use crate::server::api::{self, Moment};
 use crate::server::problem::{Code, Refusal};
-use crate::signer::{Asker, JwtRequest, SignedJwt, Signer, Target};
+use crate::signer::{Asker, DigestRequest, JwtRequest, SignedJwt, Signer, Target};
 use crate::telemetry::{Metrics, SignMetrics};
 
 /// What every endpoint is given.
@@ -120,6 +121,33 @@ pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
     let signed = call.counted(async {
         let input = wanted::signing_input(text)?;
         let signed = call.signer.assembled(call.permit, call.target, &input, call.asker).await;
+        signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
+    });
+    let signed = signed.await?;
+    json(&api::SignatureResponse { signature: signed.signature, kid: signed.kid.to_string() })
+}
+
+/// Signs a digest, in a ring that signs nothing else. Nobody here sees what was hashed. `kid` and `alg` must be the
+/// signer's, or those of a version that stays published for as long as the ring's tokens live.
+#[utoipa::path(
+    post,
+    path = "/v1/issuers/{issuer}/rings/{ring}/signature/digest",
+    tag = "signing",
+    params(("issuer" = String, Path, description = "The issuer's name"), ("ring" = String, Path, description = "The ring's name")),
+    request_body = api::DigestRequest,
+    responses(
+        (status = 200, description = "The signature", body = api::SignatureResponse),
+        (status = 409, description = "Another key signs: `kid` and `alg` name the right one", body = api::Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "It may not be signed, or not for this caller", body = api::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The backend wants fewer calls; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It can't be signed now; see `Retry-After`", body = api::Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn digest_signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
+    let signed = call.counted(async {
+        let WantedDigest { kid, alg, digest } = WantedDigest::parse(text)?;
+        let request = DigestRequest { kid: &kid, alg, digest: &digest };
+        let signed = call.signer.digest(call.permit, call.target, request, call.asker).await;
         signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
     });
     let signed = signed.await?;

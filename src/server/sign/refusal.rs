@@ -43,6 +43,10 @@ impl Refusal {
             SignError::RawSignaturesOff => {
                 new(StatusCode::FORBIDDEN, "Signing inputs are not signed here", error.to_string())
             }
+            SignError::DigestsOff | SignError::DigestsOnly => {
+                new(StatusCode::FORBIDDEN, "This ring signs something else", error.to_string())
+            }
+            SignError::Digest(digest) => new(StatusCode::BAD_REQUEST, "The digest can't be signed", digest.to_string()),
             SignError::WrongSigner { kid, alg } => {
                 let mut refusal = new(StatusCode::CONFLICT, "Another key signs now", error.to_string());
                 refusal.right_key = Some(Box::new((kid.clone(), *alg)));
@@ -97,6 +101,7 @@ mod tests {
     use crate::audit::AuditError;
     use crate::ids::{BackendId, Kid};
     use crate::jose::alg::Algorithm;
+    use crate::jose::hash::{DigestLen, HashFunction};
     use crate::jose::json::{Limits, Object};
     use crate::lifecycle::time::Span;
 
@@ -114,6 +119,10 @@ mod tests {
             (SignError::Input(JwsError::HeaderEncoding), 400, None),
             (SignError::Payload(Object::parse("[]", &Limits::DEFAULT).unwrap_err()), 400, None),
             (SignError::RawSignaturesOff, 403, None),
+            (SignError::DigestsOff, 403, None),
+            (SignError::DigestsOnly, 403, None),
+            (SignError::Claims(ClaimsError::Unseen), 403, None),
+            (SignError::Digest(DigestLen { hash: HashFunction::Sha256, found: 20 }), 400, None),
             (SignError::WrongSigner { kid: Kid::new("k").unwrap(), alg: Algorithm::Es256 }, 409, None),
             (SignError::Revoked, 409, Some(0)),
             (SignError::Stale, 503, Some(1)),

@@ -23,6 +23,7 @@ pub enum Endpoint {
     Batch,
     Signer,
     Signature,
+    Digest,
 }
 
 impl Endpoint {
@@ -30,7 +31,7 @@ impl Endpoint {
     pub fn takes(self, method: &Method) -> bool {
         match self {
             Self::Signer => *method == Method::GET || *method == Method::HEAD,
-            Self::Jwt | Self::Batch | Self::Signature => *method == Method::POST,
+            Self::Jwt | Self::Batch | Self::Signature | Self::Digest => *method == Method::POST,
         }
     }
 
@@ -39,7 +40,8 @@ impl Endpoint {
         match self {
             Self::Jwt | Self::Batch => &[Operation::Sign],
             Self::Signature => &[Operation::SignRaw],
-            Self::Signer => &[Operation::Sign, Operation::SignRaw, Operation::Read],
+            Self::Digest => &[Operation::SignDigest],
+            Self::Signer => &[Operation::Sign, Operation::SignRaw, Operation::SignDigest, Operation::Read],
         }
     }
 }
@@ -53,6 +55,7 @@ pub fn find(path: &str) -> Option<Route> {
         "jwt/batch" => Endpoint::Batch,
         "signer" => Endpoint::Signer,
         "signature" => Endpoint::Signature,
+        "signature/digest" => Endpoint::Digest,
         _ => return None,
     };
     Some(Route { issuer: issuer.parse().ok()?, ring: ring.parse().ok()?, endpoint })

@@ -1,5 +1,8 @@
 //! The bodies of requests, read strictly: closed lists of members, nothing twice, nothing left over.
 
+use crate::ids::Kid;
+use crate::jose::alg::{Algorithm, UnknownAlgorithm};
+use crate::jose::base64url;
 use crate::jose::json::{JsonError, Limits, Object};
 use crate::jose::jws::Typ;
 use crate::lifecycle::time::Span;
@@ -35,6 +38,33 @@ pub fn signing_input(text: &str) -> Result<String, Refusal> {
     let object = object(text, &DOCUMENT, &["signing_input"])?;
     required(&object, "signing_input")?;
     string(&object, "signing_input").map(Option::unwrap_or_default)
+}
+
+/// A digest that is to be signed.
+#[derive(Debug)]
+pub struct WantedDigest {
+    /// The key.
+    pub kid: Kid,
+    /// Its algorithm.
+    pub alg: Algorithm,
+    /// The digest, of any length yet.
+    pub digest: Vec<u8>,
+}
+
+impl WantedDigest {
+    /// Reads `{"kid":"…","alg":"…","digest":"…"}`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let object = object(text, &DOCUMENT, &["kid", "alg", "digest"])?;
+        let member = |name| {
+            required(&object, name)?;
+            string(&object, name).map(Option::unwrap_or_default)
+        };
+        let kid = Kid::new(&member("kid")?).map_err(|error| unusable("kid", &error))?;
+        let alg = member("alg")?.parse().map_err(|error: UnknownAlgorithm| unusable("alg", &error))?;
+        let digest = base64url::decode(&member("digest")?);
+        let digest = digest.ok_or_else(|| Code::MemberValue.refusal("digest: not unpadded base64url"))?;
+        Ok(Self { kid, alg, digest })
+    }
 }
 
 /// Reads `{"requests":[…]}` and returns the text of each element, still to be read.

@@ -3,6 +3,7 @@
 mod faults;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwksd::backend::aws_kms::{AwsKms, Settings};
@@ -11,13 +12,15 @@ use jwksd::backend::{Backend, BackendError, Destroyed};
 use jwksd::clock::{Clock, SystemClock};
 use jwksd::ids::Handle;
 use jwksd::jose::alg::{Algorithm, KeySpec};
-use jwksd::lifecycle::time::Span;
+use jwksd::lifecycle::time::{Span, Timestamp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use super::{INSTALLATION, Manners, es256, every_spec, label, mannered_conformance, sign, verifies};
 use crate::support::aws::{Act, Emulator, Proxy, REGION, with_credentials};
+use crate::support::daemon::now;
+use crate::support::soon::soon;
 
 /// An emulator, a proxy as strict as AWS before it, and keys there.
 struct Site {
@@ -33,11 +36,15 @@ impl Site {
     }
 
     fn with(change: impl Fn(&mut Settings)) -> Self {
+        Self::by(Arc::new(SystemClock), change)
+    }
+
+    fn by(clock: Arc<dyn Clock>, change: impl Fn(&mut Settings)) -> Self {
         let emulator = Emulator::start();
         let proxy = Proxy::start(emulator.port);
         let mut settings = settings(&proxy.url());
         change(&mut settings);
-        let (backend, registry) = open(settings);
+        let (backend, registry) = open(settings, clock);
         Self { emulator, proxy, registry, backend }
     }
 
@@ -59,16 +66,39 @@ fn settings(url: &str) -> Settings {
         region: Some(REGION.to_owned()),
         endpoint: Some(url.to_owned()),
         tagging_endpoint: Some(url.to_owned()),
-        settle: Duration::from_secs(1),
+        settle: SETTLE,
         ..Settings::new(INSTALLATION.parse().unwrap())
     }
 }
 
-fn open(settings: Settings) -> (Arc<AwsKms>, Registry) {
+fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<AwsKms>, Registry) {
     let mut registry = Registry::default();
     let metrics = BackendMetrics::register(&mut registry);
-    (Arc::new(AwsKms::new(&"kms".parse().unwrap(), settings, &metrics.clouds, Arc::new(SystemClock))), registry)
+    (Arc::new(AwsKms::new(&"kms".parse().unwrap(), settings, &metrics.clouds, clock)), registry)
 }
+
+/// The machine's clock, ahead by what a test lets pass.
+#[derive(Debug, Default)]
+struct Ahead(AtomicU64);
+
+impl Ahead {
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// For how long a key may stay unseen of which nobody knows whether it was made.
+const SETTLE: Duration = Duration::from_secs(60);
 
 #[test]
 fn ministack_keeps_the_contract() {
@@ -95,7 +125,7 @@ fn keys_are_made_and_ended_as_the_operator_says() {
 async fn one_key_in_all_its_detail() {
     let policy = json!({"Version": "2012-10-17", "Statement": []}).to_string();
     let site = Site::with(|settings| {
-        settings.deletion_window = 7;
+        settings.deletion_window = Span::from_days(7);
         settings.creation.policy = Some(policy.clone());
         settings.creation.multi_region = true;
         settings.creation.tags = vec![("cost-centre".to_owned(), "42".to_owned())];
@@ -200,7 +230,8 @@ fn whatever_becomes_of_the_answer_there_is_one_key() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by others in a process of its own"]
 async fn creations_with_lost_answers() {
-    let site = Site::new();
+    let clock = Arc::new(Ahead::default());
+    let site = Site::by(Arc::clone(&clock) as Arc<dyn Clock>, |_| {});
     let (Site { emulator, proxy, .. }, backend) = (&site, &*site.backend);
     let fail = Act::Fail { status: 500, code: "KMSInternalException" };
     for (number, act) in [(1, Act::Lose), (2, Act::Reset), (3, Act::Cut), (4, fail)] {
@@ -211,7 +242,7 @@ async fn creations_with_lost_answers() {
             // It was not made, but nobody could know: only after a while is it made anew.
             assert!(matches!(&made, Err(BackendError::Unavailable(text)) if text.contains("tags")), "{made:?}");
             assert_eq!(emulator.arns("Enabled").len(), begun);
-            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            clock.pass(SETTLE);
             made = backend.generate(&label("lost", number), es256()).await;
         }
         let made = made.unwrap_or_else(|error| panic!("{act:?}: {error}"));
@@ -233,8 +264,10 @@ async fn twins() {
     let (Site { emulator, proxy, .. }, backend) = (&site, &*site.backend);
     // A process died after CreateKey, and the index of tags does not know of its key yet when the next one looks.
     let first = backend.generate(&label("twin", 1), es256()).await.unwrap();
-    let (next, _registry) = open(settings(&proxy.url()));
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (next, _registry) = open(settings(&proxy.url()), Arc::new(SystemClock));
+    // The emulator dates keys by the second, and the older one is to stay.
+    let born = now();
+    assert!(soon(|| now() > born).await);
     proxy.harm_next("GetResources", 1, Act::Blind);
     let second = next.generate(&label("twin", 1), es256()).await.unwrap();
     assert_eq!(second, first, "the older one stays");

@@ -57,7 +57,7 @@ fn settings(cloud: &CloudKms) -> Settings {
         key_ring: KEY_RING.to_owned(),
         create_key_ring: false,
         protection: Protection::Hsm,
-        deletion_window: Span::from_secs(30 * 86_400),
+        deletion_window: Span::from_days(30),
         endpoint: Some(cloud.endpoint()),
         credentials: Credentials::Anonymous,
         quotas: Quotas { signatures: 100_000, writes: 100_000, reads: 100_000 },

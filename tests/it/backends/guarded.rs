@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use jwksd::backend::guarded::{Guarded, Limit, Limits};
 use jwksd::backend::metrics::BackendMetrics;
-use jwksd::backend::{Backend, BackendError, Destroyed, Generated};
+use jwksd::backend::{Backend, BackendError, Destroyed, Generated, Input, KeyRef};
 use jwksd::clock::SystemClock;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -70,8 +70,8 @@ async fn a_call_that_hangs_ends_at_the_deadline() {
 async fn the_caller_may_ask_for_less_time_than_the_limit() {
     let house = House::new(WIDE).await;
     house.fake.fail_next(Call::Sign, Fault::Hang);
-    let key = jwksd::backend::KeyRef { handle: &house.key.handle, spec: es256() };
-    let signed = house.guarded.sign(key, b"input", MOMENT).await;
+    let key = KeyRef { handle: &house.key.handle, spec: es256() };
+    let signed = house.guarded.sign(key, Input::Message(b"input"), MOMENT).await;
     assert!(matches!(signed, Err(BackendError::Unavailable(_))), "{signed:?}");
 }
 

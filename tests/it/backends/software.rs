@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use jwksd::backend::software::{OpenError, SealingKey, Software};
-use jwksd::backend::{Backend, BackendError, Destroyed, Generated, KeyRef};
+use jwksd::backend::{Backend, BackendError, Destroyed, Generated, Input, KeyRef};
 use jwksd::ids::Handle;
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use tempfile::TempDir;
@@ -265,7 +265,7 @@ async fn a_signature_that_has_no_time_is_not_waited_for() {
     let software = open(&home);
     let spec = KeySpec::new(Algorithm::Rs256, None).unwrap();
     let key = software.generate(&label("rsa", 1), spec).await.unwrap();
-    let signed = software.sign(KeyRef { handle: &key.handle, spec }, b"input", Duration::ZERO).await;
+    let signed = software.sign(KeyRef { handle: &key.handle, spec }, Input::Message(b"input"), Duration::ZERO).await;
     let text = "it.main.rsa.v1 did not sign within 0 ms".to_owned();
     assert_eq!(signed, Err(BackendError::Unavailable(text)));
 }

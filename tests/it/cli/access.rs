@@ -110,3 +110,35 @@ fn the_line_that_decides_is_named() {
         assert_eq!((is_allowed, decided.as_str(), named.as_str()), (allowed, line, rule), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_ring_that_signs_something_else_is_a_no_whatever_a_grant_says() {
+    let grant = |allow: &str| {
+        format!("[[grants]]\ncaller = {{ uid = 1 }}\nallow = [\"{allow}\"]\nissuer = \"main\"\nring = \"es256\"\n")
+    };
+    let ring = "algorithm = \"ES256\"\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jwksd.toml");
+    for (setting, operation, allowed) in [
+        ("", "sign_raw", true),
+        ("raw_signatures = false\n", "sign_raw", false),
+        ("raw_signatures = false\n", "sign", true),
+        ("digests = true\n", "sign", false),
+        ("digests = true\n", "sign_raw", false),
+        ("digests = true\n", "sign_digest", true),
+    ] {
+        let text = REST.replace(ring, &format!("{ring}{setting}")) + &grant(operation);
+        std::fs::write(&path, text).unwrap();
+        let explain = |more: &[&str]| {
+            let arguments = ["access", "explain", "-c", path.to_str().unwrap(), "--as", "uid:1", "--issuer", "main"];
+            let output = jwksd(&arguments).args(["--ring", "es256", "--operation", operation]).args(more).output();
+            output.unwrap()
+        };
+        let output = explain(&[]);
+        assert_eq!(code(&output), i32::from(!allowed), "{setting}{operation}: {output:?}");
+        assert_eq!(stdout(&output).contains("a grant allows this, but the ring signs"), !allowed, "{output:?}");
+        if operation == "sign_digest" {
+            assert_eq!(code(&explain(&["--claims", "{}"])), 2);
+        }
+    }
+}

@@ -42,7 +42,7 @@ fn everything_that_can_be_said_of_a_key_ring_is_kept() {
                 credentials = \"anonymous\"\nendpoint = \"http://127.0.0.1:9\"";
     let expected = GcpKms {
         create_key_ring: true,
-        deletion_window: Span::from_secs(2 * 86_400),
+        deletion_window: Span::from_days(2),
         endpoint: Some("http://127.0.0.1:9".to_owned()),
         credentials: GcpCredentials::Anonymous,
         sign_rate: 7,

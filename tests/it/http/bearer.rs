@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use super::client::{Client, Reply};
 use super::world::{START, Setup, World};
+use crate::support::soon::soon;
 
 const ISS: &str = "https://kubernetes.default.svc.cluster.local";
 const SUB: &str = "system:serviceaccount:prod:idp";
@@ -105,12 +106,7 @@ impl JwksServer {
     }
 
     async fn fetched(&self, times: u64) {
-        let enough = async {
-            while self.fetches.load(Ordering::SeqCst) < times {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), enough).await.expect("a fetch");
+        assert!(soon(|| self.fetches.load(Ordering::SeqCst) >= times).await, "nothing is fetched");
     }
 
     /// A world that trusts this issuer, with `refresh` and `cool_down` in milliseconds.

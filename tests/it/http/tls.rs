@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::world::{JWKS, Setup, World};
 use crate::support::authority::{Authority, run};
+use crate::support::soon::soon;
 
 struct Site {
     authority: Authority,
@@ -74,13 +75,14 @@ impl Site {
     }
 
     /// Whether a handshake failed so, by the metrics; they come a moment after the client has noticed.
-    fn failed(&self, reason: &str) -> bool {
-        (0..500).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
+    async fn failed(&self, reason: &str) -> bool {
+        let counter = format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}");
+        soon(|| {
             let mut page = String::new();
             encode(&mut page, &self.world.registry).unwrap();
-            page.contains(&format!("jwksd_handshakes_failed_total{{listener=\"test\",reason=\"{reason}\"}}"))
+            page.contains(&counter)
         })
+        .await
     }
 }
 
@@ -92,7 +94,7 @@ async fn nothing_older_than_agreed_and_no_weak_suite_is_spoken() {
     for old in ["-tls1_2", "-tls1_1", "-tls1"] {
         assert_eq!(strict.s_client(&format!("{old} {willing}")), None, "{old}");
     }
-    assert!(strict.failed("nothing_in_common"));
+    assert!(strict.failed("nothing_in_common").await);
     let lenient = Site::new(MinVersion::Tls12, None).await;
     for old in ["-tls1_1", "-tls1"] {
         assert_eq!(lenient.s_client(&format!("{old} {willing}")), None, "{old}");
@@ -151,14 +153,14 @@ async fn a_client_is_known_by_the_names_in_its_certificate() {
     let (cert, key) = other.issue("idp", "URI:spiffe://td/idp/a");
     let shown = format!("--cert {} --key {}", cert.display(), key.display());
     assert_ne!(site.curl("", &shown, site.world.admin, "/v1/whoami").0, 0);
-    assert!(site.failed("certificate_of_a_stranger"));
+    assert!(site.failed("certificate_of_a_stranger").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_certificate_is_refused_and_its_connection_ends() {
     let site = Site::new(MinVersion::Tls13, Some(ClientAuth::Required)).await;
     assert_ne!(site.curl("", "", site.world.admin, "/v1/whoami").0, 0);
-    assert!(site.failed("certificate_missing"));
+    assert!(site.failed("certificate_missing").await);
     assert_eq!(site.whoami("idp")["caller"], "spiffe://td/idp/a");
     // Let in before: over a connection that stands while the list changes.
     let identity = (site.authority.path("idp.pem"), site.authority.path("idp.key"));
@@ -175,7 +177,7 @@ async fn a_revoked_certificate_is_refused_and_its_connection_ends() {
     let ended = tokio::time::timeout(Duration::from_secs(10), standing.stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok() && rest.is_empty());
     assert_ne!(site.curl("idp", "", site.world.admin, "/v1/whoami").0, 0);
-    assert!(site.failed("certificate_revoked"));
+    assert!(site.failed("certificate_revoked").await);
     assert_eq!(site.whoami("web")["caller"], "dns:web.example.com");
 }
 
@@ -224,8 +226,8 @@ async fn whoever_does_not_shake_hands_is_cut_off() {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
     assert!(ended.is_ok());
-    assert!(site.failed("timed_out"));
+    assert!(site.failed("timed_out").await);
     let plain = format!("-s --max-time 10 http://127.0.0.1:{}{JWKS}", site.world.public.port());
     assert_ne!(run("curl", &plain, &site.authority.path("")).status.code(), Some(0));
-    assert!(site.failed("not_tls"));
+    assert!(site.failed("not_tls").await);
 }

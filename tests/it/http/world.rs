@@ -64,6 +64,8 @@ pub struct Setup {
     /// Whether checkpoints of the audit log can be made.
     pub checkpoints: bool,
     pub trusted: Vec<TrustedIssuer>,
+    /// Whether the rings sign digests, and nothing else.
+    pub digests: bool,
 }
 
 impl Default for Setup {
@@ -75,6 +77,7 @@ impl Default for Setup {
             tls: None,
             checkpoints: false,
             trusted: Vec::new(),
+            digests: false,
         }
     }
 }
@@ -116,13 +119,13 @@ pub const JWKS: &str = "/tenant-a/.well-known/jwks.json";
 /// Below it are the signing endpoints.
 pub const RING: &str = "/v1/issuers/main/rings/es256";
 
-fn settings(url: &str) -> IssuerSettings {
+fn settings(url: &str, digests: bool) -> IssuerSettings {
     let policy = RingPolicy {
         policy: Policy::new(Terms::default()).unwrap(),
         backend: BackendId::new("soft").unwrap(),
         standby_backend: None,
     };
-    let ring = RingSettings { typ: "JWT".parse().ok(), self_verify: SelfVerify::Always, raw_signatures: true };
+    let ring = RingSettings { typ: "JWT".parse().ok(), self_verify: SelfVerify::Always, raw_signatures: true, digests };
     let name: jwksd::ids::RingName = "es256".parse().unwrap();
     IssuerSettings {
         url: url.to_owned(),
@@ -156,7 +159,7 @@ impl World {
         for (name, url) in [(ISSUER, URL), ("new", "https://id.example.com/new")] {
             let id = IssuerId::new(name).unwrap();
             let committed = store.create(&Issuer::new(id.clone(), false), CommitId::new([1; 16])).await.unwrap();
-            places.push((id, Place::new(settings(url), committed)));
+            places.push((id, Place::new(settings(url, setup.digests), committed)));
         }
         let places = Arc::new(Places::new(places));
         let metrics = Arc::new(Metrics::default());

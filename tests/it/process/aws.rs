@@ -1,12 +1,9 @@
 //! The daemon with keys in AWS KMS: killed at every call of making one, told what is wrong, and what it leaves behind.
 
-use jwksd::server::api::Keys;
-use serde_json::json;
-
 use crate::support::aws::{Act, CREDENTIALS, Emulator, Proxy, REGION, Rule};
-use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, said, until, variable};
+use crate::support::daemon::{Daemon, Installation, Layout, said, variable};
 use crate::support::dice::Dice;
-use crate::support::witness::handles;
+use crate::support::one_ring::issuer;
 
 /// Kills in one run.
 const KILLS: u64 = 15;
@@ -27,46 +24,15 @@ impl Site {
     fn with_env(env: Vec<(&'static str, &'static str)>) -> Self {
         let emulator = Emulator::start();
         let proxy = Proxy::start(emulator.port);
-        let issuers = format!(
-            r#"
-{}sign_deadline = "3s"
-[issuers.main]
-url = "http://127.0.0.1/main"
-jwks_max_age = "1s"
-skew = "1s"
-verifiers = [{{ name = "ours", cache = "1s" }}]
-[issuers.main.rings.es256]
-algorithm = "ES256"
-backend = "kms"
-active_period = "6h"
-token_lifetime_max = "5s"
-drain = "6h"
-"#,
-            backend(&proxy)
-        );
+        let issuers = format!("{}sign_deadline = \"3s\"{}", backend(&proxy), issuer("kms", "6h"));
         let installation = Installation::new(Layout { issuers, env, ..Layout::default() });
         Self { emulator, proxy, installation }
     }
 
-    fn signs(&self) -> bool {
-        let body = json!({"claims": {"sub": "alice"}, "ttl": "5s"});
-        let answer = self.installation.signing.post("/v1/issuers/main/rings/es256/jwt", &body);
-        answer.is_ok_and(|answer| answer.status == 200)
-    }
-
-    /// The ARNs of the keys that the daemon knows.
-    fn known(&self) -> Option<Vec<String>> {
-        let keys: Keys = self.installation.admin.get("/v1/issuers/main/keys").ok()?.read();
-        Some(handles(&keys.keys))
-    }
-
-    /// Lets the daemon finish what it has to do and ends it: it signs, and the account holds the keys that it knows,
-    /// the signer and its standby, and nothing else.
+    /// Lets the daemon finish and ends it: the account holds the keys that it knows, the signer and its standby, and
+    /// nothing else.
     fn settle(&self, daemon: Daemon, what: &str) {
-        assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "{what}: it does not sign");
-        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
-        let known = known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()));
-        assert!(daemon.stop().success(), "{what}");
+        let known = Vec::from_iter(self.installation.settle(daemon, what));
         assert_eq!(self.emulator.arns("Enabled"), known, "{what}");
         assert_eq!(self.emulator.keys().len(), 2, "{what}: a key was made that nobody needed");
     }
@@ -90,7 +56,7 @@ fn killed_at_any_call_of_the_cloud_it_forgets_no_key() {
     let calm = Site::new();
     calm.installation.init();
     let daemon = calm.installation.spawn(None);
-    assert!(until(PATIENCE, || calm.known().filter(|known| known.len() == 2)).is_some(), "{}", daemon.stderr());
+    calm.installation.both_known("nothing has happened");
     let calls = calm.proxy.take_calls();
     let steps = u64::try_from(calls.len()).unwrap();
     assert!(calls.iter().filter(|call| *call == "CreateKey").count() == 2, "{calls:?}");
@@ -107,11 +73,7 @@ fn killed_at_any_call_of_the_cloud_it_forgets_no_key() {
         let mut daemon = site.installation.spawn(None);
         site.proxy.set_victim(daemon.pid());
         site.proxy.harm(Rule { operation: None, skip, times: 1, act });
-        let died = until(PATIENCE, || {
-            let is_over = !daemon.is_running() || site.known().is_some_and(|known| known.len() == 2);
-            is_over.then(|| !daemon.is_running())
-        });
-        reached += u64::from(died == Some(true));
+        reached += u64::from(site.installation.dies_on_the_way(&mut daemon));
         drop(daemon);
         site.proxy.clear();
         let daemon = site.installation.start();

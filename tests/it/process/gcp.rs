@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use jwksd::server::api::Keys;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::cloud_kms::{CloudKms, Fault, KEY_RING, Method, Moment, State};
-use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, monotonic, pause, until, variable};
+use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, monotonic, until, variable};
 use crate::support::dice::Dice;
-use crate::support::http::Answer;
-use crate::support::witness::handles;
+use crate::support::one_ring::issuer;
 
 /// Kills in one run.
 const KILLS: u64 = 15;
@@ -28,23 +26,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let cloud = CloudKms::start();
-        let issuers = format!(
-            r#"
-{}
-[issuers.main]
-url = "http://127.0.0.1/main"
-jwks_max_age = "1s"
-skew = "1s"
-verifiers = [{{ name = "ours", cache = "1s" }}]
-[issuers.main.rings.es256]
-algorithm = "ES256"
-backend = "kms"
-active_period = "6h"
-token_lifetime_max = "5s"
-drain = "6h"
-"#,
-            backend(&cloud)
-        );
+        let issuers = backend(&cloud) + &issuer("kms", "6h");
         let installation = Installation::new(Layout { issuers, ..Layout::default() });
         installation.init();
         Self { cloud, installation }
@@ -54,45 +36,20 @@ drain = "6h"
     fn at_work() -> (Self, Daemon) {
         let site = Self::new();
         let daemon = site.installation.start();
-        assert!(until(PATIENCE, || site.has_both().then_some(())).is_some(), "{:?}", site.known());
+        site.installation.both_known("at the start");
         (site, daemon)
-    }
-
-    /// Whether signer and standby are made.
-    fn has_both(&self) -> bool {
-        self.known().is_some_and(|known| known.len() == 2)
-    }
-
-    fn sign(&self) -> Answer {
-        let body = json!({"claims": {"sub": "alice"}, "ttl": "5s"});
-        self.installation.signing.post("/v1/issuers/main/rings/es256/jwt", &body).expect("the daemon answers")
-    }
-
-    fn signs(&self) -> bool {
-        let body = json!({"claims": {"sub": "alice"}, "ttl": "5s"});
-        let answer = self.installation.signing.post("/v1/issuers/main/rings/es256/jwt", &body);
-        answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// It signs again, without anybody's help.
     fn recovers(&self) {
         self.cloud.recover();
-        assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "it does not sign any more");
+        self.installation.must_sign("the fault has passed");
     }
 
-    /// The names of the keys that the daemon knows.
-    fn known(&self) -> Option<BTreeSet<String>> {
-        let keys: Keys = self.installation.admin.get("/v1/issuers/main/keys").ok()?.read();
-        Some(handles(&keys.keys).into_iter().collect())
-    }
-
-    /// Lets the daemon finish what it has to do and ends it: the cloud holds the keys that it knows, the signer and its
-    /// standby, and nothing else, and never has held anything else.
+    /// Lets the daemon finish and ends it: the cloud holds the keys that it knows, the signer and its standby, and
+    /// nothing else, and never has held anything else.
     fn settle(&self, daemon: Daemon, what: &str) {
-        assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "{what}: it does not sign");
-        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
-        let known = known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()));
-        assert!(daemon.stop().success(), "{what}");
+        let known = self.installation.settle(daemon, what);
         let held: BTreeSet<String> = self.cloud.versions(State::Enabled).into_iter().collect();
         assert_eq!(held, known, "{what}");
         assert_eq!(self.cloud.keys().len(), 2, "{what}");
@@ -131,11 +88,7 @@ fn killed_at_any_call_of_the_cloud_it_forgets_no_key() {
         });
         let mut daemon = site.installation.spawn(None);
         pid.store(daemon.pid(), Ordering::SeqCst);
-        let died = until(PATIENCE, || {
-            let is_over = !daemon.is_running() || site.has_both();
-            is_over.then(|| !daemon.is_running())
-        });
-        reached += u64::from(died == Some(true));
+        reached += u64::from(site.installation.dies_on_the_way(&mut daemon));
         drop(daemon);
         site.cloud.recover();
         let daemon = site.installation.start();
@@ -151,7 +104,7 @@ fn no_wrong_signature_leaves_and_every_fault_passes_by_itself() {
     // The signature of something else, with its checksum right: only who verifies it finds out.
     site.cloud.fail_always(Method::Sign, Fault::Signature);
     for _ in 0..5 {
-        assert_eq!(site.sign().status, 500);
+        assert_eq!(site.installation.sign().status, 500);
     }
     site.recovers();
     for (fault, statuses) in [
@@ -163,7 +116,7 @@ fn no_wrong_signature_leaves_and_every_fault_passes_by_itself() {
         (Fault::Status(401, "UNAUTHENTICATED"), [500]),
     ] {
         site.cloud.fail_always(Method::Sign, fault);
-        let answer = site.sign();
+        let answer = site.installation.sign();
         assert!(statuses.contains(&answer.status), "{fault:?}: {}", answer.status);
         site.recovers();
     }
@@ -175,7 +128,7 @@ fn throttling_reaches_the_caller_early_and_says_when_to_come_again() {
     let (site, daemon) = Site::at_work();
     site.cloud.fail_always(Method::Sign, Fault::Status(429, "RESOURCE_EXHAUSTED"));
     let begun = monotonic();
-    let answer = site.sign();
+    let answer = site.installation.sign();
     assert!([429, 503].contains(&answer.status), "{}", answer.status);
     assert!(answer.header("retry-after").is_some());
     assert!(monotonic() - begun < Duration::from_secs(1), "{:?}", monotonic() - begun);
@@ -188,7 +141,7 @@ fn a_key_that_was_disabled_behind_our_back_signs_again_when_it_is_enabled() {
     let (site, daemon) = Site::at_work();
     let keys = site.cloud.versions(State::Enabled);
     keys.iter().for_each(|key| site.cloud.set_state(key, State::Disabled));
-    assert_eq!(site.sign().status, 500);
+    assert_eq!(site.installation.sign().status, 500);
     assert!(until(PATIENCE, || daemon.stderr().contains("gcloud kms keys versions enable").then_some(())).is_some());
     keys.iter().for_each(|key| site.cloud.set_state(key, State::Enabled));
     site.recovers();
@@ -198,9 +151,9 @@ fn a_key_that_was_disabled_behind_our_back_signs_again_when_it_is_enabled() {
 #[test]
 fn a_compromised_key_is_disabled_at_once_and_its_end_is_shown() {
     let (site, daemon) = Site::at_work();
-    // The standby has to be ready, or nothing would sign after it.
-    pause(Duration::from_secs(6));
-    let kid = site.sign().read::<jwksd::server::api::Token>().kid;
+    // Or nothing would sign after it.
+    site.installation.must_have_standby();
+    let kid = site.installation.sign().read::<jwksd::server::api::Token>().kid;
     let body = json!({"kid": kid, "reason": "drill"});
     let answer = site.installation.admin.post("/v1/issuers/main/compromise", &body).unwrap();
     assert_eq!(answer.status, 200);
@@ -209,7 +162,7 @@ fn a_compromised_key_is_disabled_at_once_and_its_end_is_shown() {
         (gone.len() == 1).then(|| gone[0].clone())
     });
     assert!(scheduled.is_some(), "the key was not destroyed");
-    assert!(site.signs());
+    assert_eq!(site.installation.sign().status, 200);
     assert!(daemon.stop().success());
 }
 

@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use jwksd::server::api::Keys;
 use pkcs11_shim::{Act, Function, Rule};
 use rustix::process::Signal;
-use serde_json::json;
 
-use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, pause, until, variable};
+use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, until, variable};
 use crate::support::dice::Dice;
+use crate::support::one_ring::issuer;
 use crate::support::shimmed::Shimmed;
 use crate::support::tokens::{LABEL, PIN};
-use crate::support::witness::handles;
 
 /// Kills in one run.
 const KILLS: u64 = 30;
@@ -39,20 +37,10 @@ token = "{LABEL}"
 pin = {{ file = {pin:?} }}
 threads = 1
 hang_limit = "1s"
-[issuers.main]
-url = "http://127.0.0.1/main"
-jwks_max_age = "1s"
-skew = "1s"
-verifiers = [{{ name = "ours", cache = "1s" }}]
-[issuers.main.rings.es256]
-algorithm = "ES256"
-backend = "hsm"
-active_period = "6h"
-token_lifetime_max = "5s"
-drain = "6h"
-"#,
+{issuer}"#,
             module = shimmed.settings().module,
             args = shimmed.module_args(),
+            issuer = issuer("hsm", "6h"),
         );
         let site = Self { installation: Installation::new(Layout { issuers, ..Layout::default() }), shimmed };
         site.set_pin(PIN);
@@ -66,19 +54,6 @@ drain = "6h"
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn signs(&self) -> bool {
-        let body = json!({"claims": {"sub": "alice"}, "ttl": "5s"});
-        let answer = self.installation.signing.post("/v1/issuers/main/rings/es256/jwt", &body);
-        answer.is_ok_and(|answer| answer.status == 200)
-    }
-
-    /// The ids of the keys that the daemon knows.
-    fn known(&self) -> Option<BTreeSet<String>> {
-        let keys: Keys = self.installation.admin.get("/v1/issuers/main/keys").ok()?.read();
-        let id = |handle: String| handle.split('.').next().unwrap().to_owned();
-        Some(handles(&keys.keys).into_iter().map(id).collect())
-    }
-
     /// The ids of all objects of a kind that are in the token, as another tool sees them; a name for each without one.
     fn held(&self, kind: &str) -> BTreeSet<String> {
         let said = self.shimmed.token.pkcs11_tool(&["--list-objects", "--type", kind]);
@@ -90,18 +65,11 @@ drain = "6h"
         ids
     }
 
-    /// Waits until the daemon has a signer and a standby; returns the ids of both keys.
-    fn both_known(&self, what: &str) -> BTreeSet<String> {
-        let known = until(PATIENCE, || self.known().filter(|known| known.len() == 2));
-        known.unwrap_or_else(|| panic!("{what}: it has no standby: {:?}", self.known()))
-    }
-
-    /// Lets the daemon finish what it has to do and ends it: it signs, and the token holds the keys that it knows, the
-    /// signer and its standby, and nothing else.
+    /// Lets the daemon finish and ends it: the token holds the keys that it knows, the signer and its standby, and
+    /// nothing else.
     fn settle(&self, daemon: Daemon, what: &str) {
-        assert!(until(PATIENCE, || self.signs().then_some(())).is_some(), "{what}: it does not sign");
-        let known = self.both_known(what);
-        assert!(daemon.stop().success(), "{what}");
+        let id = |handle: String| handle.split('.').next().unwrap().to_owned();
+        let known: BTreeSet<String> = self.installation.settle(daemon, what).into_iter().map(id).collect();
         // Now, since SoftHSM shows no token to one while another logs in.
         assert_eq!((self.held("privkey"), self.held("pubkey")), (known.clone(), known), "{what}");
     }
@@ -148,7 +116,7 @@ fn killed_at_any_step_of_making_keys_it_forgets_none() {
     let mut command = calm.installation.command(&["run"]);
     command.env("JWKSD_FAILPOINT_TRACE", &trace);
     let daemon = calm.installation.spawn_as(command);
-    calm.both_known("nothing has happened");
+    calm.installation.both_known("nothing has happened");
     let points: Vec<String> = fs::read_to_string(&trace).unwrap().lines().map(str::to_owned).collect();
     calm.settle(daemon, "nothing has happened");
     let made = points.iter().filter(|point| *point == "generate.made").count();
@@ -169,11 +137,7 @@ fn killed_at_any_step_of_making_keys_it_forgets_none() {
             }
         };
         let mut daemon = site.installation.spawn(armed.as_deref());
-        let died = until(PATIENCE, || {
-            let is_over = !daemon.is_running() || site.known().is_some_and(|known| known.len() == 2);
-            is_over.then(|| !daemon.is_running())
-        });
-        reached += u64::from(died == Some(true));
+        reached += u64::from(site.installation.dies_on_the_way(&mut daemon));
         drop(daemon);
         site.shimmed.control.clear();
         let daemon = site.installation.start();
@@ -203,7 +167,7 @@ fn a_wrong_pin_is_tried_once_however_often_the_daemon_starts() {
     let daemon = site.installation.spawn(None);
     assert!(until(PATIENCE, || site.installation.admin.get("/v1/status").ok()).is_some(), "it serves what it can");
     site.set_pin(PIN);
-    assert!(until(PATIENCE, || site.signs().then_some(())).is_some(), "the right PIN was not taken up");
+    site.installation.must_sign("with the right PIN");
     assert!(daemon.stop().success());
 }
 
@@ -212,14 +176,13 @@ fn its_workers_end_with_the_daemon_however_it_ends() {
     let site = Site::new();
     for signal in [Signal::TERM, Signal::KILL] {
         let daemon = site.installation.start();
-        assert!(until(PATIENCE, || site.signs().then_some(())).is_some());
+        site.installation.must_sign("at the start");
         let workers = children(&daemon);
         assert!(workers.len() >= 2, "{workers:?}");
         daemon.signal(signal);
         drop(daemon);
         let gone = until(PATIENCE, || workers.iter().all(|worker| !is_worker(worker)).then_some(()));
         assert!(gone.is_some(), "after {signal:?} some are left of {workers:?}");
-        pause(std::time::Duration::from_millis(10));
     }
 }
 

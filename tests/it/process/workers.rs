@@ -15,11 +15,11 @@ use jwksd::backend::Generated;
 use jwksd::backend::pkcs11::router::Router;
 use prometheus_client::registry::Registry;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{Instant, sleep};
 
 use crate::support::daemon::variable;
 use crate::support::load::Load;
 use crate::support::shimmed::{Shimmed, es256, key, metric};
+use crate::support::soon::soon;
 
 /// The longest time without a signature, while one worker is lost and another goes on: a tenth of a second where
 /// the campaign has the machine to itself, and what a busy machine takes otherwise.
@@ -58,11 +58,7 @@ impl Site {
 
     /// Waits until both workers are ready.
     async fn whole(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.ready() < 2 {
-            assert!(Instant::now() < deadline, "the workers did not get ready");
-            sleep(Duration::from_millis(2)).await;
-        }
+        assert!(soon(|| self.ready() == 2).await, "the workers did not get ready");
     }
 
     fn ready(&self) -> u64 {

@@ -15,6 +15,7 @@ use jwksd::store::Store;
 
 use crate::support::fake_backend::{Call, Fault as BackendFault};
 use crate::support::memory_store::Fault;
+use crate::support::soon::soon;
 use rig::Rig;
 
 fn compromised(kid: &str) -> Fact {
@@ -254,16 +255,6 @@ async fn a_command_of_unknown_fate_is_looked_into_without_being_asked() {
     drop(stop);
     running.await.unwrap();
     assert!(is_seen, "readers never saw what was committed");
-}
-
-/// Whether `happened` comes true within a few seconds.
-async fn soon(happened: impl Fn() -> bool) -> bool {
-    let waiting = async {
-        while !happened() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.is_ok()
 }
 
 #[tokio::test]

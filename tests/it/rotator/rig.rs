@@ -199,7 +199,7 @@ impl Rig {
 fn settings(ring: &RingName) -> IssuerSettings {
     let policy =
         RingPolicy { policy: Policy::new(terms()).unwrap(), backend: "fake".parse().unwrap(), standby_backend: None };
-    let sign = RingSettings { typ: None, self_verify: SelfVerify::Always, raw_signatures: true };
+    let sign = RingSettings { typ: None, self_verify: SelfVerify::Always, raw_signatures: true, digests: false };
     IssuerSettings {
         url: "https://id.example.com".to_owned(),
         path: String::new(),

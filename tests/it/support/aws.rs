@@ -95,8 +95,13 @@ pub const REGION: &str = "eu-west-1";
 /// Runs the ignored test `name` of this binary in a process that has credentials, and fails as it does: the SDK takes
 /// them from the environment, and a process has only one.
 pub fn with_credentials(name: &str) {
+    with_env(name, &CREDENTIALS);
+}
+
+/// The same with credentials that are somewhere else.
+pub fn with_env(name: &str, env: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]).envs(CREDENTIALS);
+    child.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]).envs(env.iter().copied());
     let output = child.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success() && text.contains("1 passed"), "{name} in a process of its own:\n{text}");

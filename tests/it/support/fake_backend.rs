@@ -8,7 +8,7 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use jwksd::backend::usage::{Money, Price, PriceList, Quota, Usage};
-use jwksd::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use jwksd::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, Probe, Signature};
 use jwksd::ids::{Handle, InstallationId, Label};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 use jwksd::jose::jwk::PublicKey;
@@ -170,7 +170,7 @@ impl Backend for FakeBackend {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         _within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(self.act(Call::Sign, move |state, fault| {
@@ -180,7 +180,12 @@ impl Backend for FakeBackend {
             if key.spec != Self::spec() {
                 return Err(BackendError::Mismatch(format!("{label}: {}", key.spec)));
             }
-            let mut bytes = pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec();
+            input.check(key.spec)?;
+            let signature = match input {
+                Input::Message(message) => pair.sign(&SystemRandom::new(), message),
+                Input::Digest(digest) => pair.sign_digest(&digest.to_digest()),
+            };
+            let mut bytes = signature.unwrap().as_ref().to_vec();
             if fault == Some(Fault::WrongSignature) {
                 bytes[40] ^= 1;
             }

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jwksd::backend::{Backend, BackendError, Generated, KeyRef};
+use jwksd::backend::{Backend, BackendError, Generated, Input, KeyRef};
 use jwksd::jose::alg::KeySpec;
 use jwksd::jose::jwk::Jwk;
 use jwksd::jose::verify::Verifier;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::soon::soon;
 
 /// Traffic that is under way.
 pub struct Load {
@@ -70,7 +72,9 @@ impl Load {
                 pending.push(tokio::spawn(async move {
                     let input = format!("input {asked}");
                     let begun = Instant::now();
-                    let answer = backend.sign(KeyRef { handle: &key.handle, spec }, input.as_bytes(), within).await;
+                    let answer = backend
+                        .sign(KeyRef { handle: &key.handle, spec }, Input::Message(input.as_bytes()), within)
+                        .await;
                     let is_right =
                         answer.as_ref().is_ok_and(|s| seen.verifiers[at].verify(input.as_bytes(), &s.0).is_ok());
                     seen.tally.lock().unwrap().count(begun, answer.map(|_| is_right));
@@ -97,11 +101,8 @@ impl Load {
     /// Waits until so many more have been signed.
     pub async fn signs(&self, count: u64) {
         let goal = self.signed() + count;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.signed() < goal {
-            assert!(Instant::now() < deadline, "nothing is signed any more: {:?}", self.seen.tally.lock().unwrap());
-            sleep(Duration::from_millis(1)).await;
-        }
+        let is_there = soon(|| self.signed() >= goal).await;
+        assert!(is_there, "nothing is signed any more: {:?}", self.seen.tally.lock().unwrap());
     }
 
     /// Ends it, and demands that nothing was signed wrongly and every question answered.

@@ -15,8 +15,10 @@ pub mod http;
 #[cfg(feature = "pkcs11")]
 pub mod load;
 pub mod memory_store;
+pub mod one_ring;
 #[cfg(feature = "pkcs11")]
 pub mod shimmed;
+pub mod soon;
 #[cfg(feature = "pkcs11")]
 pub mod tokens;
 pub mod traffic;

@@ -73,7 +73,7 @@ async fn perform(shared: &Shared, admin: &Admin) -> Result<Outcome, BackendError
         }
         Err(loss) => loss,
     };
-    shared.counters.lost(loss.cause);
+    shared.counters.lost.count(loss.cause);
     warn!(backend = %shared.id, reason = loss.cause.name(), error = %loss.why, "worker process for admin work lost");
     Err(loss.why)
 }

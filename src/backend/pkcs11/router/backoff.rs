@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
+use crate::chance;
 
 /// Doubles with every loss, and begins anew after a while of health.
 #[derive(Debug)]
@@ -23,9 +23,7 @@ impl Backoff {
         let pause = if healthy >= USEFUL { self.0.min(healthy) } else { self.0 };
         self.0 = (self.0 * 2).min(LONGEST);
         // Three quarters to five quarters of it, so that the workers of many daemons don't knock at the token together.
-        let mut random = [0];
-        rand::fill(&mut random).expect("invariant: AWS-LC aborts rather than fail to seed its generator");
-        pause * 3 / 4 + pause * u32::from(random[0]) / 512
+        pause * 3 / 4 + chance::up_to_half(pause)
     }
 }
 

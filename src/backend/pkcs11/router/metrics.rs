@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::backend::metrics::{BackendLabels, Each};
 use crate::ids::BackendId;
 
 /// The metrics of all worker processes; its clones are the same metrics.
@@ -49,8 +50,7 @@ impl WorkerMetrics {
             ready: self.ready.get_or_create_owned(&labels),
             waiting: self.waiting.get_or_create_owned(&labels),
             handed_on: self.handed_on.get_or_create_owned(&labels),
-            // All are made now: a counter that appears with its first event hides that event from `rate()`.
-            lost: Cause::ALL.map(|cause| {
+            lost: Each::of(Cause::ALL, |cause| {
                 let labels = LossLabels { backend: backend.clone(), cause: cause.name() };
                 self.lost.get_or_create_owned(&labels)
             }),
@@ -64,15 +64,7 @@ pub(super) struct Counters {
     pub(super) ready: Gauge,
     pub(super) waiting: Gauge,
     pub(super) handed_on: Counter,
-    lost: [Counter; Cause::ALL.len()],
-}
-
-impl Counters {
-    pub(super) fn lost(&self, cause: Cause) {
-        if let Some(counter) = self.lost.get(cause as usize) {
-            counter.inc();
-        }
-    }
+    pub(super) lost: Each<Cause, { Cause::ALL.len() }>,
 }
 
 /// What ended a worker.
@@ -111,24 +103,7 @@ impl Cause {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BackendLabels {
-    backend: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LossLabels {
     backend: String,
     cause: &'static str,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cause_has_its_own_place() {
-        for (place, cause) in Cause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, place, "{}", cause.name());
-        }
-    }
 }

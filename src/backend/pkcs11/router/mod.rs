@@ -35,7 +35,7 @@ use self::shared::{Shared, State, Waiting};
 use super::settings::{Pin, Settings};
 use super::token::same_id;
 use super::wire::{Admin, FRAME_MAX, HEAD, Order, Outcome};
-use crate::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, KeyRef, Probe, Signature};
+use crate::backend::{Backend, BackendError, BoxFuture, Destroyed, Found, Generated, Input, KeyRef, Probe, Signature};
 use crate::ids::{BackendId, Handle, Label};
 use crate::jose::alg::KeySpec;
 
@@ -131,7 +131,7 @@ impl Backend for Router {
     fn sign<'a>(
         &'a self,
         key: KeyRef<'a>,
-        input: &'a [u8],
+        input: Input<'a>,
         within: Duration,
     ) -> BoxFuture<'a, Result<Signature, BackendError>> {
         Box::pin(async move {
@@ -139,9 +139,10 @@ impl Backend for Router {
             if within.is_zero() {
                 return late();
             }
+            input.check(key.spec)?;
             let frame = Order::sign(key.handle, key.spec, input);
             if frame.len() > FRAME_MAX + HEAD {
-                return Err(BackendError::Refused(format!("{} bytes are too many to sign", input.len())));
+                return Err(BackendError::Refused(format!("{} bytes are too many to sign", frame.len())));
             }
             let now = Instant::now();
             let deadline = now + within;

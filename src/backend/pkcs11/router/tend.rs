@@ -69,7 +69,7 @@ fn settle(shared: &Shared, seat: usize, loss: &Loss) {
         shared.gauge(&state.pool);
         woken
     };
-    shared.counters.lost(*cause);
+    shared.counters.lost.count(*cause);
     shared.wake(woken);
 }
 

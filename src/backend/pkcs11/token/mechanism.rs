@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::digest::{self, Algorithm as Hash, SHA256, SHA384, SHA512};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
@@ -10,18 +9,37 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::slot::Slot;
 use cryptoki::types::Ulong;
 
+use crate::backend::Input;
 use crate::backend::pkcs11::fault::Fault;
 use crate::jose::alg::{Algorithm, Curve, KeySpec};
+use crate::jose::hash::{HashFunction, MessageDigest};
 
 /// The mechanisms of a token.
 #[derive(Debug)]
 pub(super) struct Mechanisms(Vec<MechanismType>);
 
-/// How a signature is asked for.
+/// How signatures by one algorithm are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signing {
+    spec: KeySpec,
+    /// Of messages: the token hashes if it can, for then it, and not we, is what is certified.
+    messages: Way,
+    /// Of digests, if the token takes any.
+    digests: Option<Way>,
+}
+
+/// A mechanism, and what it is given.
+#[derive(Debug, Clone, Copy)]
+struct Way {
     call: Call,
     form: Form,
+}
+
+/// What a token is asked, once for one signature.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) mechanism: Mechanism<'static>,
+    pub(super) data: Cow<'a, [u8]>,
 }
 
 /// What the token is called with.
@@ -30,26 +48,19 @@ enum Call {
     Ecdsa,
     Eddsa,
     /// The mechanism hashes.
-    RsaHashed(Digest),
+    RsaHashed(HashFunction),
     Rsa,
     /// The mechanism hashes.
-    PssHashed(Digest),
-    Pss(Digest),
+    PssHashed(HashFunction),
+    Pss(HashFunction),
 }
 
 /// What the token is given.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Message,
-    Digest(Digest),
-    DigestInfo(Digest),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Digest {
-    Sha256,
-    Sha384,
-    Sha512,
+    Digest(HashFunction),
+    DigestInfo(HashFunction),
 }
 
 impl Mechanisms {
@@ -81,106 +92,108 @@ impl Mechanisms {
             None => Mechanism::RsaPkcsKeyPairGen,
         };
         let needed = mechanism.mechanism_type();
-        if self.has(needed) { Ok(mechanism) } else { Err(lacking(spec, &[needed])) }
+        if self.has(needed) { Ok(mechanism) } else { Err(lacking(spec, [needed])) }
     }
 
-    /// How to sign with one. The token hashes if it can: then it, and not we, is what is certified.
+    /// How to sign with one.
     pub(super) fn signing(&self, spec: KeySpec) -> Result<Signing, Fault> {
-        let digest = Digest::of(spec.algorithm());
-        let ways: &[Signing] = match spec.algorithm() {
-            Algorithm::Ed25519 | Algorithm::EdDsa => &[Signing { call: Call::Eddsa, form: Form::Message }],
-            // Not CKM_ECDSA_SHA256 even where it is: hashing here is the one way that works on every token.
-            Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
-                &[Signing { call: Call::Ecdsa, form: Form::Digest(digest) }]
-            }
-            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => &[
-                Signing { call: Call::RsaHashed(digest), form: Form::Message },
-                Signing { call: Call::Rsa, form: Form::DigestInfo(digest) },
-            ],
-            Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => &[
-                Signing { call: Call::PssHashed(digest), form: Form::Message },
-                Signing { call: Call::Pss(digest), form: Form::Digest(digest) },
-            ],
-        };
-        let found = ways.iter().find(|way| self.has(way.mechanism().mechanism_type()));
-        found.copied().ok_or_else(|| {
-            let needed: Vec<MechanismType> = ways.iter().map(|way| way.mechanism().mechanism_type()).collect();
-            lacking(spec, &needed)
-        })
+        let ways = ways(spec.algorithm());
+        let mut able = ways.iter().filter(|way| self.has(way.mechanism().mechanism_type())).copied();
+        let messages = able
+            .clone()
+            .next()
+            .ok_or_else(|| lacking(spec, ways.iter().map(|way| way.mechanism().mechanism_type())))?;
+        let digests = able.find(|way| !matches!(way.form, Form::Message));
+        Ok(Signing { spec, messages, digests })
     }
 }
 
-fn lacking(spec: KeySpec, needed: &[MechanismType]) -> Fault {
-    let names: Vec<String> = needed.iter().map(ToString::to_string).collect();
+/// The ways to sign by an algorithm, the best first.
+fn ways(alg: Algorithm) -> Vec<Way> {
+    let Some(hash) = alg.hash() else { return vec![Way { call: Call::Eddsa, form: Form::Message }] };
+    match alg {
+        Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => vec![
+            Way { call: Call::PssHashed(hash), form: Form::Message },
+            Way { call: Call::Pss(hash), form: Form::Digest(hash) },
+        ],
+        alg if alg.is_rsa() => vec![
+            Way { call: Call::RsaHashed(hash), form: Form::Message },
+            Way { call: Call::Rsa, form: Form::DigestInfo(hash) },
+        ],
+        // Not CKM_ECDSA_SHA256 even where it is: hashing here is the one way that works on every token.
+        _ => vec![Way { call: Call::Ecdsa, form: Form::Digest(hash) }],
+    }
+}
+
+fn lacking(spec: KeySpec, needed: impl IntoIterator<Item = MechanismType>) -> Fault {
+    let names: Vec<String> = needed.into_iter().map(|mechanism| mechanism.to_string()).collect();
     Fault::refused(format!("{spec}: the token has no mechanism {}", names.join(" or ")))
 }
 
 impl Signing {
-    pub(super) fn mechanism(self) -> Mechanism<'static> {
+    /// What to ask the token for a signature of `input`.
+    ///
+    /// # Errors
+    /// [`Fault::Caller`] for a digest, if the key or the token signs none such.
+    pub(super) fn question<'a>(&self, input: Input<'a>) -> Result<Question<'a>, Fault> {
+        input.check(self.spec).map_err(Fault::Caller)?;
+        let way = match input {
+            Input::Message(_) => self.messages,
+            Input::Digest(_) => self.digests.ok_or_else(|| self.takes_no_digests())?,
+        };
+        let digest = |hash| match input {
+            Input::Message(message) => MessageDigest::of(hash, message),
+            Input::Digest(digest) => digest,
+        };
+        let data = match (way.form, input) {
+            (Form::Message, Input::Message(message)) => Cow::Borrowed(message),
+            (Form::Message, Input::Digest(_)) => return Err(self.takes_no_digests()),
+            (Form::Digest(hash), _) => Cow::Owned(digest(hash).as_bytes().to_vec()),
+            (Form::DigestInfo(hash), _) => Cow::Owned([prefix(hash), digest(hash).as_bytes()].concat()),
+        };
+        Ok(Question { mechanism: way.mechanism(), data })
+    }
+
+    fn takes_no_digests(&self) -> Fault {
+        let ways = ways(self.spec.algorithm()).into_iter().filter(|way| !matches!(way.form, Form::Message));
+        lacking(self.spec, ways.map(|way| way.mechanism().mechanism_type()))
+    }
+}
+
+impl Way {
+    fn mechanism(self) -> Mechanism<'static> {
         match self.call {
             Call::Ecdsa => Mechanism::Ecdsa,
             Call::Eddsa => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)),
-            Call::RsaHashed(Digest::Sha256) => Mechanism::Sha256RsaPkcs,
-            Call::RsaHashed(Digest::Sha384) => Mechanism::Sha384RsaPkcs,
-            Call::RsaHashed(Digest::Sha512) => Mechanism::Sha512RsaPkcs,
+            Call::RsaHashed(HashFunction::Sha256) => Mechanism::Sha256RsaPkcs,
+            Call::RsaHashed(HashFunction::Sha384) => Mechanism::Sha384RsaPkcs,
+            Call::RsaHashed(HashFunction::Sha512) => Mechanism::Sha512RsaPkcs,
             Call::Rsa => Mechanism::RsaPkcs,
-            Call::PssHashed(digest @ Digest::Sha256) => Mechanism::Sha256RsaPkcsPss(digest.pss()),
-            Call::PssHashed(digest @ Digest::Sha384) => Mechanism::Sha384RsaPkcsPss(digest.pss()),
-            Call::PssHashed(digest @ Digest::Sha512) => Mechanism::Sha512RsaPkcsPss(digest.pss()),
-            Call::Pss(digest) => Mechanism::RsaPkcsPss(digest.pss()),
-        }
-    }
-
-    /// What to hand to the token for `message`.
-    pub(super) fn data(self, message: &[u8]) -> Cow<'_, [u8]> {
-        match self.form {
-            Form::Message => Cow::Borrowed(message),
-            Form::Digest(hash) => Cow::Owned(digest::digest(hash.algorithm(), message).as_ref().to_vec()),
-            Form::DigestInfo(hash) => {
-                Cow::Owned([hash.prefix(), digest::digest(hash.algorithm(), message).as_ref()].concat())
-            }
+            Call::PssHashed(hash @ HashFunction::Sha256) => Mechanism::Sha256RsaPkcsPss(pss(hash)),
+            Call::PssHashed(hash @ HashFunction::Sha384) => Mechanism::Sha384RsaPkcsPss(pss(hash)),
+            Call::PssHashed(hash @ HashFunction::Sha512) => Mechanism::Sha512RsaPkcsPss(pss(hash)),
+            Call::Pss(hash) => Mechanism::RsaPkcsPss(pss(hash)),
         }
     }
 }
 
-impl Digest {
-    /// The hash that goes with an algorithm. Ed25519 hashes by itself, whatever is said here.
-    fn of(alg: Algorithm) -> Self {
-        match alg {
-            Algorithm::Es256 | Algorithm::Rs256 | Algorithm::Ps256 => Self::Sha256,
-            Algorithm::Es384 | Algorithm::Rs384 | Algorithm::Ps384 => Self::Sha384,
-            Algorithm::Es512 | Algorithm::Rs512 | Algorithm::Ps512 | Algorithm::Ed25519 | Algorithm::EdDsa => {
-                Self::Sha512
-            }
-        }
+/// The DER of DigestInfo up to the hash itself (RFC 8017, section 9.2, note 1).
+fn prefix(hash: HashFunction) -> &'static [u8] {
+    match hash {
+        HashFunction::Sha256 => b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
+        HashFunction::Sha384 => b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
+        HashFunction::Sha512 => b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
     }
+}
 
-    fn algorithm(self) -> &'static Hash {
-        match self {
-            Self::Sha256 => &SHA256,
-            Self::Sha384 => &SHA384,
-            Self::Sha512 => &SHA512,
-        }
-    }
-
-    /// The DER of DigestInfo up to the hash itself (RFC 8017, section 9.2, note 1).
-    fn prefix(self) -> &'static [u8] {
-        match self {
-            Self::Sha256 => b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
-            Self::Sha384 => b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
-            Self::Sha512 => b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
-        }
-    }
-
-    /// A salt as long as the hash (RFC 7518, section 3.5).
-    fn pss(self) -> PkcsPssParams {
-        let (hash_alg, mgf, s_len) = match self {
-            Self::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32),
-            Self::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48),
-            Self::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512, 64),
-        };
-        PkcsPssParams { hash_alg, mgf, s_len: Ulong::new(s_len) }
-    }
+/// A salt as long as the hash (RFC 7518, section 3.5).
+fn pss(hash: HashFunction) -> PkcsPssParams {
+    let (hash_alg, mgf, s_len) = match hash {
+        HashFunction::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32),
+        HashFunction::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48),
+        HashFunction::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512, 64),
+    };
+    PkcsPssParams { hash_alg, mgf, s_len: Ulong::new(s_len) }
 }
 
 /// Everything that some algorithm of ours can use.
@@ -205,23 +218,49 @@ mod tests {
     use super::*;
     use crate::backend::BackendError;
 
+    const MESSAGE: Input<'_> = Input::Message(b"message");
+
     fn spec(alg: Algorithm) -> KeySpec {
         KeySpec::new(alg, None).unwrap()
+    }
+
+    fn question(mechanisms: &Mechanisms, alg: Algorithm, input: Input<'_>) -> (MechanismType, Vec<u8>) {
+        let Question { mechanism, data } = mechanisms.signing(spec(alg)).unwrap().question(input).unwrap();
+        (mechanism.mechanism_type(), data.into_owned())
     }
 
     #[test]
     fn a_token_that_hashes_is_left_to_it_and_another_gets_the_hash() {
         let both = Mechanisms(vec![MechanismType::RSA_PKCS, MechanismType::SHA256_RSA_PKCS]);
-        let way = both.signing(spec(Algorithm::Rs256)).unwrap();
-        assert_eq!(way.mechanism().mechanism_type(), MechanismType::SHA256_RSA_PKCS);
-        assert_eq!(&*way.data(b"message"), b"message");
+        let asked = question(&both, Algorithm::Rs256, MESSAGE);
+        assert_eq!(asked, (MechanismType::SHA256_RSA_PKCS, b"message".to_vec()));
         let bare = Mechanisms(vec![MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_PSS]);
-        let way = bare.signing(spec(Algorithm::Rs512)).unwrap();
-        assert_eq!(way.mechanism().mechanism_type(), MechanismType::RSA_PKCS);
-        assert_eq!(way.data(b"message").len(), 19 + 64);
-        let way = bare.signing(spec(Algorithm::Ps384)).unwrap();
-        assert_eq!(way.mechanism().mechanism_type(), MechanismType::RSA_PKCS_PSS);
-        assert_eq!(way.data(b"message").len(), 48);
+        let (mechanism, data) = question(&bare, Algorithm::Rs512, MESSAGE);
+        assert_eq!((mechanism, data.len()), (MechanismType::RSA_PKCS, 19 + 64));
+        let (mechanism, data) = question(&bare, Algorithm::Ps384, MESSAGE);
+        assert_eq!((mechanism, data.len()), (MechanismType::RSA_PKCS_PSS, 48));
+    }
+
+    #[test]
+    fn a_digest_goes_to_a_mechanism_that_does_not_hash() {
+        let all = Mechanisms(OURS.to_vec());
+        for alg in Algorithm::ALL {
+            let Some(hash) = alg.hash() else { continue };
+            let digest = MessageDigest::of(hash, b"message");
+            let (mechanism, data) = question(&all, alg, Input::Digest(digest));
+            let [rsa, pss, ecdsa] = [MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_PSS, MechanismType::ECDSA];
+            assert!([rsa, pss, ecdsa].contains(&mechanism), "{alg}: {mechanism}");
+            assert!(data.ends_with(digest.as_bytes()), "{alg}");
+        }
+        let hashing = Mechanisms(vec![MechanismType::SHA256_RSA_PKCS]);
+        let digest = Input::Digest(MessageDigest::of(HashFunction::Sha256, b"message"));
+        let refused = |text: &str| Some(Fault::Caller(BackendError::Refused(text.to_owned())));
+        let lacking = hashing.signing(spec(Algorithm::Rs256)).unwrap().question(digest).err();
+        assert_eq!(lacking, refused("RS256 with 2048 bits: the token has no mechanism CKM_RSA_PKCS"));
+        let other = all.signing(spec(Algorithm::Es384)).unwrap().question(digest).err();
+        assert_eq!(other, refused("ES384 keys do not sign digests by sha-256"));
+        let none = all.signing(spec(Algorithm::Ed25519)).unwrap().question(digest).err();
+        assert_eq!(none, refused("Ed25519 keys do not sign digests by sha-256"));
     }
 
     #[test]

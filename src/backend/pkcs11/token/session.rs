@@ -7,11 +7,11 @@ use cryptoki::error::Error as P11Error;
 use cryptoki::object::{ObjectClass, ObjectHandle};
 
 use super::locator::{KeyId, Locator};
-use super::mechanism::{Mechanisms, Signing};
+use super::mechanism::{Mechanisms, Question, Signing};
 use super::search::{by_id, named, sees_private};
 use super::{attributes, public};
-use crate::backend::Signature;
 use crate::backend::pkcs11::fault::{Fault, describe};
+use crate::backend::{Input, Signature};
 use crate::ids::{Handle, InstallationId, Label};
 use crate::jose::alg::KeySpec;
 use crate::jose::jwk::{Jwk, PublicKey};
@@ -50,9 +50,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Fault::Caller`] if there is no such key, or it is not for `spec`; [`Fault::Broken`] for all else.
-    pub fn sign(&mut self, handle: &Handle, spec: KeySpec, input: &[u8]) -> Result<Signature, Fault> {
+    pub fn sign(&mut self, handle: &Handle, spec: KeySpec, input: Input<'_>) -> Result<Signature, Fault> {
         let key = self.proven(handle, spec)?;
-        let made = raw_sign(&self.inner, key.object, key.signing, spec, input);
+        let question = key.signing.question(input)?;
+        let made = raw_sign(&self.inner, key.object, &question, spec);
         made.map_err(|error| {
             self.keys.remove(handle);
             self.is_gone(handle).unwrap_or_else(|| error.fault())
@@ -145,11 +146,10 @@ impl Unsigned {
 pub(super) fn raw_sign(
     session: &cryptoki::session::Session,
     object: ObjectHandle,
-    signing: Signing,
+    question: &Question<'_>,
     spec: KeySpec,
-    input: &[u8],
 ) -> Result<Signature, Unsigned> {
-    let bytes = session.sign(&signing.mechanism(), object, &signing.data(input)).map_err(Unsigned::Code)?;
+    let bytes = session.sign(&question.mechanism, object, &question.data).map_err(Unsigned::Code)?;
     if bytes.len() == spec.signature_len() { Ok(Signature(bytes)) } else { Err(Unsigned::Len(bytes.len())) }
 }
 
@@ -162,7 +162,8 @@ pub(super) fn proves(
     key: &PublicKey,
 ) -> Result<bool, Fault> {
     let Ok(jwk) = Jwk::with_thumbprint(spec.algorithm(), key.clone()) else { return Ok(false) };
-    let signature = raw_sign(session, object, signing, spec, PROBE).map_err(|error| error.fault())?;
+    let question = signing.question(Input::Message(PROBE))?;
+    let signature = raw_sign(session, object, &question, spec).map_err(|error| error.fault())?;
     Ok(Verifier::new(&jwk).verify(PROBE, &signature.0).is_ok())
 }
 

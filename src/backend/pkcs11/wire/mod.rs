@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use self::codec::Malformed;
 
 use self::codec::{Put, Take};
-use crate::backend::{BackendError, Destroyed, Found, Generated, Probe, Signature};
+use crate::backend::{BackendError, Destroyed, Found, Generated, Input, Probe, Signature};
 use crate::ids::{Handle, Label};
 use crate::jose::alg::KeySpec;
 
@@ -48,8 +48,8 @@ pub struct Sign<'a> {
     pub handle: Handle,
     /// What the key was made for.
     pub spec: KeySpec,
-    /// The bytes to sign.
-    pub input: &'a [u8],
+    /// What to sign.
+    pub input: Input<'a>,
 }
 
 /// Work that is not signing, for a worker of its own.
@@ -106,11 +106,11 @@ impl Order<'_> {
     }
 
     /// The frame of an order to sign; its id is set later by [`set_id`].
-    pub fn sign(handle: &Handle, spec: KeySpec, input: &[u8]) -> Vec<u8> {
+    pub fn sign(handle: &Handle, spec: KeySpec, input: Input<'_>) -> Vec<u8> {
         frame(SIGN, 0, |out| {
             value::put_spec(out, spec);
             out.text(handle.as_str());
-            out.extend_from_slice(input);
+            value::put_input(out, input);
         })
     }
 
@@ -145,7 +145,8 @@ impl<'a> Order<'a> {
             SIGN => {
                 let spec = value::spec(&mut take)?;
                 let handle = Handle::new(take.text()?);
-                Ok(Self::Sign(Sign { id, handle, spec, input: take.0 }))
+                let input = value::input(&mut take)?;
+                Ok(Self::Sign(Sign { id, handle, spec, input }))
             }
             ADMIN => {
                 let admin = match take.byte()? {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::jose::alg::{Algorithm, Curve, RsaBits};
+use crate::jose::hash::{HashFunction, MessageDigest};
 use crate::jose::jwk::PublicKey;
 use crate::lifecycle::time::Timestamp;
 
@@ -87,15 +88,18 @@ proptest! {
 
     #[test]
     fn orders_arrive_as_they_were_sent(
-        id: u64, handle in ".{0,99}", spec in specs(), input: Vec<u8>, label in labels(), open: Vec<u8>
+        id: u64, handle in ".{0,99}", spec in specs(), message: Vec<u8>, label in labels(), open: Vec<u8>
     ) {
         let handle = Handle::new(&handle);
-        let mut bytes = Order::sign(&handle, spec, &input);
-        set_id(&mut bytes, id);
-        let (frame, len) = next(&bytes).unwrap().unwrap();
-        prop_assert_eq!(len, bytes.len());
-        let sign = Sign { id, handle: handle.clone(), spec, input: &input };
-        prop_assert_eq!(Order::parse(frame), Ok(Order::Sign(sign)));
+        let digests = HashFunction::ALL.map(|hash| Input::Digest(MessageDigest::of(hash, &message)));
+        for input in [Input::Message(&message)].into_iter().chain(digests) {
+            let mut bytes = Order::sign(&handle, spec, input);
+            set_id(&mut bytes, id);
+            let (frame, len) = next(&bytes).unwrap().unwrap();
+            prop_assert_eq!(len, bytes.len());
+            let sign = Sign { id, handle: handle.clone(), spec, input };
+            prop_assert_eq!(Order::parse(frame), Ok(Order::Sign(sign)));
+        }
 
         let bytes = Order::open(&open);
         prop_assert_eq!(Order::parse(next(&bytes).unwrap().unwrap().0), Ok(Order::Open(&open)));

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::Outcome;
 use super::codec::{Malformed, Put, Take};
-use crate::backend::{BackendError, Destroyed, Found, Generated, Probe};
+use crate::backend::{BackendError, Destroyed, Found, Generated, Input, Probe};
 use crate::ids::{Handle, Label};
 use crate::jose::alg::{Algorithm, KeySpec, RsaBits};
+use crate::jose::hash::{HashFunction, MessageDigest};
 use crate::jose::jwk::PublicKey;
 use crate::lifecycle::time::Timestamp;
 
@@ -31,6 +32,35 @@ pub(super) fn spec(take: &mut Take<'_>) -> Result<KeySpec, Malformed> {
         _ => return Err(Malformed),
     };
     KeySpec::new(*alg, bits).map_err(|_| Malformed)
+}
+
+/// The last value of a frame.
+pub(super) fn put_input(out: &mut Vec<u8>, input: Input<'_>) {
+    match input {
+        Input::Message(message) => {
+            out.byte(0);
+            out.extend_from_slice(message);
+        }
+        Input::Digest(digest) => {
+            out.byte(match digest.hash() {
+                HashFunction::Sha256 => 1,
+                HashFunction::Sha384 => 2,
+                HashFunction::Sha512 => 3,
+            });
+            out.extend_from_slice(digest.as_bytes());
+        }
+    }
+}
+
+pub(super) fn input<'a>(take: &mut Take<'a>) -> Result<Input<'a>, Malformed> {
+    let hash = match take.byte()? {
+        0 => return Ok(Input::Message(take.0)),
+        1 => HashFunction::Sha256,
+        2 => HashFunction::Sha384,
+        3 => HashFunction::Sha512,
+        _ => return Err(Malformed),
+    };
+    MessageDigest::made_elsewhere(hash, take.0).map(Input::Digest).map_err(|_| Malformed)
 }
 
 pub(super) fn label(take: &mut Take<'_>) -> Result<Label, Malformed> {

@@ -5,7 +5,7 @@ use crate::config::aws::{AwsCreate, AwsKms, Region, TagText, is_tag_key};
 use crate::config::document::Place;
 use crate::config::file::{AwsCreateTable, Named};
 use crate::config::gcp::Endpoint;
-use crate::config::scalar::{Count, PlainText};
+use crate::config::scalar::{PlainText, Rate};
 use crate::config::value::{Field, Parsed, Section, plain};
 use crate::lifecycle::time::Span;
 
@@ -15,7 +15,7 @@ pub(super) struct Aws {
     pub(super) profile: Field<PlainText>,
     pub(super) endpoint: Field<Endpoint>,
     pub(super) tagging_endpoint: Field<Endpoint>,
-    pub(super) sign_rate: Field<Count>,
+    pub(super) sign_rate: Field<Rate>,
     pub(super) deletion_window: Field<Span>,
     pub(super) create: Section<AwsCreateTable>,
 }
@@ -40,7 +40,7 @@ impl Aws {
             profile: plain(profile).map(|profile| profile.0),
             endpoint: plain(endpoint).map(|url| url.0),
             tagging_endpoint: plain(tagging_endpoint).map(|url| url.0),
-            sign_rate: plain(sign_rate).and_then(|rate| rate.0.try_into().ok()).unwrap_or(default.sign_rate),
+            sign_rate: plain(sign_rate).map_or(default.sign_rate, |rate| rate.0),
             deletion_window: window(deletion_window, default.deletion_window, faults),
             create: create.map_or(default.create, |create| creation(create.into_inner(), faults)),
         }
@@ -51,7 +51,7 @@ impl Aws {
 fn window(field: Field<Span>, default: Span, faults: &mut Faults<'_>) -> Span {
     let Some(field) = field else { return default };
     let window = field.get_ref().0;
-    if !(Span::from_days(7)..=Span::from_days(30)).contains(&window) || window.as_secs() % DAY != 0 {
+    if !(7..=30).any(|days| Span::from_days(days) == window) {
         faults.at(&field.span(), format!("AWS KMS deletes a key after 7 to 30 whole days, not after {window}"));
         return default;
     }
@@ -87,6 +87,5 @@ fn own_tags(tags: Named<Parsed<TagText>>, faults: &mut Faults<'_>) -> Vec<(Strin
     own
 }
 
-const DAY: u64 = 24 * 60 * 60;
 /// A key has 50 tags at most, of which six are ours.
 const TAGS_MAX: usize = 44;

@@ -2,8 +2,8 @@
 
 use super::super::faults::Faults;
 use crate::config::document::Place;
-use crate::config::gcp::{DAY, Endpoint, GcpCredentials, GcpKms, KeyRingName, Protection};
-use crate::config::scalar::Count;
+use crate::config::gcp::{Endpoint, GcpCredentials, GcpKms, KeyRingName, Protection};
+use crate::config::scalar::Rate;
 use crate::config::value::{Field, plain};
 use crate::lifecycle::time::Span;
 
@@ -15,8 +15,8 @@ pub(super) struct KeyRing {
     pub(super) deletion_window: Field<Span>,
     pub(super) endpoint: Field<Endpoint>,
     pub(super) credentials: Field<GcpCredentials>,
-    pub(super) sign_rate: Field<Count>,
-    pub(super) write_rate: Field<Count>,
+    pub(super) sign_rate: Field<Rate>,
+    pub(super) write_rate: Field<Rate>,
 }
 
 impl KeyRing {
@@ -42,11 +42,10 @@ impl KeyRing {
                 "Google lets nobody in without credentials; remove it, or set endpoint to the emulator that does",
             );
         }
-        if let Some(field) = &deletion_window {
-            let after = field.get_ref().0.as_secs();
-            if !(DAY..=120 * DAY).contains(&after) {
-                faults.at(&field.span(), "Cloud KMS keeps destroyed keys for 24h to 120d; choose something in between");
-            }
+        if let Some(field) = &deletion_window
+            && !(Span::from_days(1)..=Span::from_days(120)).contains(&field.get_ref().0)
+        {
+            faults.at(&field.span(), "Cloud KMS keeps destroyed keys for 24h to 120d; choose something in between");
         }
         let default = GcpKms::new(key_ring?, plain(protection).unwrap_or_default());
         Some(GcpKms {
@@ -54,13 +53,9 @@ impl KeyRing {
             deletion_window: plain(deletion_window).unwrap_or(default.deletion_window),
             endpoint: plain(endpoint).map(|endpoint| endpoint.0),
             credentials: plain(credentials).unwrap_or_default(),
-            sign_rate: rate(sign_rate, default.sign_rate),
-            write_rate: rate(write_rate, default.write_rate),
+            sign_rate: plain(sign_rate).map_or(default.sign_rate, |rate| rate.0),
+            write_rate: plain(write_rate).map_or(default.write_rate, |rate| rate.0),
             ..default
         })
     }
-}
-
-fn rate(field: Field<Count>, default: u32) -> u32 {
-    plain(field).and_then(|rate| u32::try_from(rate.0).ok()).unwrap_or(default)
 }

@@ -1,14 +1,18 @@
 //! What can go wrong with a signature: each is classified, counted and over by itself.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jwksd::backend::{Backend, BackendError, KeyRef};
+use jwksd::backend::{Backend, BackendError, Input, KeyRef};
+use jwksd::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use super::super::{es256, label, sign, verifies};
-use super::{Site, open, settings};
-use crate::support::aws::{Act, ask, with_credentials};
+use super::{Ahead, Site, open, settings};
+use crate::support::aws::{Act, CREDENTIALS, ask, with_credentials, with_env};
+use crate::support::daemon::variable;
+use crate::support::soon::answered;
 
 #[test]
 fn every_fault_has_its_class_and_ends_by_itself() {
@@ -48,7 +52,7 @@ async fn one_after_the_other() {
         let before = site.faults(class);
         site.proxy.take_calls();
         site.proxy.harm_next("Sign", 1, act.clone());
-        let signed = backend.sign(KeyRef { handle: &key.handle, spec: es256() }, b"a.b", LONG).await;
+        let signed = backend.sign(KeyRef { handle: &key.handle, spec: es256() }, Input::Message(b"a.b"), LONG).await;
         assert_eq!(site.faults(class), before + 1, "{act:?}: {signed:?}");
         assert_eq!(site.proxy.take_calls().len(), if is_repeated { 2 } else { 1 }, "{act:?}");
         match (signed, is_repeated) {
@@ -89,27 +93,21 @@ async fn ill_and_well_again() {
     let key_ref = KeyRef { handle: &key.handle, spec: es256() };
     site.proxy.harm_next("Sign", u64::MAX, Act::Fail { status: 503, code: "" });
     while site.metric(LEFT_ALONE) == 0 {
-        let signed = backend.sign(key_ref, b"a.b", LONG).await;
+        let signed = backend.sign(key_ref, Input::Message(b"a.b"), LONG).await;
         assert!(matches!(signed, Err(BackendError::Unavailable(_))), "{signed:?}");
     }
     site.proxy.take_calls();
-    let told = backend.sign(key_ref, b"a.b", LONG).await.unwrap_err();
+    let told = backend.sign(key_ref, Input::Message(b"a.b"), LONG).await.unwrap_err();
     assert!(matches!(told, BackendError::Unavailable(_)), "{told}");
     assert!(site.proxy.take_calls().len() <= 1, "it is left alone");
     site.proxy.clear();
-    let mut well = Err(told);
-    for _ in 0..1_200 {
-        well = backend.sign(key_ref, b"a.b", LONG).await;
-        if well.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(verifies(&key, es256(), b"a.b", &well.unwrap()));
+    let well = answered(async || backend.sign(key_ref, Input::Message(b"a.b"), LONG).await.ok()).await;
+    assert!(verifies(&key, es256(), b"a.b", &well.expect("it signs again")));
     assert_eq!(site.metric(LEFT_ALONE), 0);
     // Throttling that lasts is told early and with a time, not as a time-out.
     site.proxy.harm_next("Sign", u64::MAX, Act::Fail { status: 400, code: "ThrottlingException" });
-    let told = tokio::time::timeout(LONG / 2, backend.sign(key_ref, b"a.b", LONG)).await.expect("told early");
+    let told =
+        tokio::time::timeout(LONG / 2, backend.sign(key_ref, Input::Message(b"a.b"), LONG)).await.expect("told early");
     assert!(matches!(told, Err(BackendError::Throttled { .. })), "{told:?}");
 }
 
@@ -142,6 +140,41 @@ async fn behind_our_back() {
 }
 
 #[test]
+fn credentials_that_have_run_out_are_looked_for_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("credentials");
+    let [.., nowhere_else, no_config] = CREDENTIALS;
+    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()), nowhere_else, no_config];
+    with_env("backends::aws_kms::faults::worn_out", &env);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by others in a process of its own"]
+async fn worn_out() {
+    let is_given = |access_key: &str| {
+        let text = format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = not-a-secret\n");
+        std::fs::write(variable("AWS_SHARED_CREDENTIALS_FILE").unwrap(), text).unwrap();
+    };
+    is_given("AKIDOLD");
+    let clock = Arc::new(Ahead::default());
+    let site = Site::by(Arc::clone(&clock) as Arc<dyn Clock>, |_| {});
+    let backend = &*site.backend;
+    let key = backend.generate(&label("es256", 1), es256()).await.unwrap();
+    site.proxy.wear_out("AKIDOLD");
+    is_given("AKIDNEW");
+    let is_refused = async || {
+        let signed = sign(backend, &key, es256(), b"a.b").await;
+        assert!(matches!(&signed, Err(BackendError::Refused(text)) if text.contains("ExpiredToken")), "{signed:?}");
+    };
+    is_refused().await;
+    // They were found a moment ago; nobody looks for others with every call that is refused.
+    is_refused().await;
+    clock.pass(Duration::from_secs(10));
+    is_refused().await;
+    sign(backend, &key, es256(), b"a.b").await.unwrap();
+}
+
+#[test]
 fn where_nobody_listens_it_says_so() {
     with_credentials("backends::aws_kms::faults::nobody_there");
 }
@@ -149,7 +182,7 @@ fn where_nobody_listens_it_says_so() {
 #[tokio::test]
 #[ignore = "run by others in a process of its own"]
 async fn nobody_there() {
-    let (backend, _registry) = open(settings("http://127.0.0.1:9"));
+    let (backend, _registry) = open(settings("http://127.0.0.1:9"), Arc::new(SystemClock));
     let probed = backend.probe().await;
     assert!(matches!(&probed, Err(BackendError::Unavailable(text)) if text.contains("refused")), "{probed:?}");
     // What never left was not made, so there is nothing to search for.

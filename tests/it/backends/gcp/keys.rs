@@ -116,8 +116,7 @@ async fn a_disabled_key_is_not_replaced_behind_its_operators_back() {
 
 #[tokio::test]
 async fn the_end_of_a_key_is_scheduled_from_each_state_it_can_be_in() {
-    let days = |days: u64| Span::from_secs(days * 86_400);
-    let house = House::with(|settings| settings.deletion_window = days(2));
+    let house = House::with(|settings| settings.deletion_window = Span::from_days(2));
     let states = [State::Enabled, State::Disabled, State::DestroyScheduled, State::Destroyed, State::GenerationFailed];
     for (number, state) in (1..).zip(states) {
         let made = house.backend.generate(&label("es256", number), es256()).await.unwrap();

@@ -7,7 +7,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use jwksd::backend::BackendError;
 use jwksd::backend::pkcs11::{Fault, Gate, Token};
-use jwksd::backend::{Destroyed, Generated};
+use jwksd::backend::{Destroyed, Generated, Input};
 use jwksd::ids::{Handle, Label};
 use jwksd::jose::alg::{Algorithm, KeySpec};
 
@@ -70,7 +70,7 @@ impl Site {
     }
 
     fn sign(&self, handle: &Handle, spec: KeySpec) -> Result<(), Fault> {
-        self.token.session()?.sign(handle, spec, b"input").map(|_| ())
+        self.token.session()?.sign(handle, spec, Input::Message(b"input")).map(|_| ())
     }
 
     /// A key and its CKA_ID.
@@ -141,7 +141,7 @@ fn keys_that_are_not_what_was_published() {
     let mut session = site.token.session().unwrap();
     session.prove(&made.handle, es256()).unwrap();
     site.other.destroy_object(site.objects(ObjectClass::PRIVATE_KEY, &id)[0]).unwrap();
-    let signed = session.sign(&made.handle, es256(), b"input");
+    let signed = session.sign(&made.handle, es256(), Input::Message(b"input"));
     assert!(matches!(signed, Err(Fault::Broken(_))), "{signed:?}");
     // A new session has never seen it, and can say that it is not there.
     let signed = site.sign(&made.handle, es256());

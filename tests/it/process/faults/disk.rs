@@ -11,9 +11,9 @@ use jwksd::lifecycle::time::Timestamp;
 use jwksd::server::api::Issuer;
 use serde_json::json;
 
-use super::sign_as;
 use crate::support::daemon::{Daemon, Installation, Layout, PATIENCE, monotonic, now, until};
 use crate::support::http::{Address, Answer};
+use crate::support::one_ring::ask;
 use crate::support::traffic::{foreign_key, two_issuers, witnesses};
 use crate::support::witness::{Witness, handles};
 
@@ -160,7 +160,7 @@ fn starve(installation: &Installation, mut daemon: Daemon, codes: &[&str], fill:
     let stopped = until(PATIENCE, || {
         watch();
         use_up(&installation.signing);
-        let answers = [sign_as(&installation.signing, "alpha"), import()];
+        let answers = [ask(&installation.signing, "alpha").expect("the daemon answers"), import()];
         let are_refused = answers.iter().all(refused);
         last = Some(answers);
         (are_refused && !sign_all(installation, &witnesses)).then_some(())
@@ -171,7 +171,7 @@ fn starve(installation: &Installation, mut daemon: Daemon, codes: &[&str], fill:
     let mut answers = 0;
     while monotonic() < over {
         watch();
-        let answer = sign_as(&installation.signing, "alpha");
+        let answer = ask(&installation.signing, "alpha").expect("the daemon answers");
         assert!(refused(&answer), "{} {}", answer.status, answer.text());
         answers += 1;
     }

@@ -8,8 +8,9 @@ use jwksd::server::api::{Issuer, Keys};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{installed, issuer, sign};
+use super::{installed, sign};
 use crate::support::daemon::{Installation, Layout, PATIENCE, until};
+use crate::support::one_ring::issuer;
 
 /// The exit code of an operation that was refused.
 const REFUSED: i32 = 1;
@@ -154,7 +155,7 @@ fn a_store_that_lost_a_part_is_refused_or_unharmed() {
 
 #[test]
 fn a_store_from_a_backup_is_refused_until_its_loss_is_accepted() {
-    let installation = Installation::new(Layout { issuers: issuer("6h", "2s"), ..Layout::default() });
+    let installation = Installation::new(Layout { issuers: issuer("soft", "2s"), ..Layout::default() });
     installation.init();
     let (_, old) = run_once(&installation);
     fs::copy(installation.store(), installation.path("backup")).unwrap();
@@ -195,7 +196,7 @@ fn a_store_from_a_backup_is_refused_until_its_loss_is_accepted() {
 #[test]
 fn after_an_accepted_rollback_no_jwk_set_has_the_number_of_a_lost_one() {
     let publish = "\n[issuers.main.publish]\ndirectory = \"{root}/www\"\n";
-    let issuers = issuer("6h", "2s").replace("\n[issuers.main.rings", &format!("{publish}[issuers.main.rings"));
+    let issuers = issuer("soft", "2s").replace("\n[issuers.main.rings", &format!("{publish}[issuers.main.rings"));
     let installation = Installation::new(Layout { issuers, ..Layout::default() });
     fs::create_dir(installation.path("www")).unwrap();
     installation.init();

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::{Site, gap_max, signal, workers};
 use crate::support::daemon::variable;
 use crate::support::shimmed::HANG_LIMIT;
+use crate::support::soon::soon;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_workers_killed_costs_nobody_anything() {
@@ -153,23 +154,12 @@ async fn a_module_that_blocks_for_long_leaves_nobody_waiting() {
 async fn the_workers_end_with_their_router() {
     let Site { router, shimmed, .. } = Site::new().await;
     // The worker that made the key ends by itself.
-    for _ in 0..400 {
-        if workers().len() == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(workers().len(), 2);
+    assert!(soon(|| workers().len() == 2).await, "{:?}", workers());
     // One of them can't see for itself that nobody is there any more.
     signal(*workers().first().unwrap(), Signal::STOP);
     drop(router);
-    for _ in 0..1000 {
-        if workers().is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("{:?} are still there; calls so far: {}", workers(), shimmed.control.calls(Function::Sign));
+    let calls = || shimmed.control.calls(Function::Sign);
+    assert!(soon(|| workers().is_empty()).await, "{:?} are still there; calls so far: {}", workers(), calls());
 }
 
 /// Half a minute, or what is many times the limit all the same.

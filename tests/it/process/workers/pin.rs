@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use jwksd::backend::pkcs11::Pin;
 use jwksd::backend::pkcs11::router::PinSource;
-use jwksd::backend::{Backend, BackendError, KeyRef};
+use jwksd::backend::{Backend, BackendError, Input, KeyRef};
 use jwksd::ids::Handle;
 use pkcs11_shim::Function;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::WITHIN;
 use crate::support::shimmed::{Shimmed, es256, key, label, metric, pin, start};
+use crate::support::soon::soon;
 use crate::support::tokens::PIN;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,16 +23,13 @@ async fn a_wrong_pin_is_tried_once_whoever_asks_and_however_often_it_starts() {
     plan.pin = pin("999999");
     for _ in 0..3 {
         let (router, metrics) = start(plan.clone());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while metric(&metrics, "jwksd_backend_workers_lost_total{backend=\"hsm\",cause=\"pin\"}") < 3 {
-            assert!(Instant::now() < deadline, "the workers did not try");
-            sleep(Duration::from_millis(10)).await;
-        }
+        let refused = || metric(&metrics, "jwksd_backend_workers_lost_total{backend=\"hsm\",cause=\"pin\"}");
+        assert!(soon(|| refused() >= 3).await, "the workers did not try");
         let made = router.generate(&label(1), es256()).await;
         assert!(matches!(&made, Err(BackendError::Refused(text)) if text.contains("PIN")), "{made:?}");
         let handle = Handle::new("0123456789abcdef0123456789abcdef.x");
         let begun = Instant::now();
-        let signed = router.sign(KeyRef { handle: &handle, spec: es256() }, b"input", WITHIN).await;
+        let signed = router.sign(KeyRef { handle: &handle, spec: es256() }, Input::Message(b"input"), WITHIN).await;
         assert!(matches!(&signed, Err(BackendError::Refused(text)) if text.contains("unlock")), "{signed:?}");
         assert!(begun.elapsed() < WITHIN / 2, "nobody waits for what will not come");
         assert_eq!(logins(), 1);
@@ -50,11 +47,8 @@ async fn the_right_pin_is_taken_up_without_a_restart() {
         Ok(Pin::new(text.as_bytes(), source).unwrap())
     }));
     let (router, metrics) = start(plan);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while metric(&metrics, "jwksd_backend_workers_ready{backend=\"hsm\"}") < 2 {
-        assert!(Instant::now() < deadline, "the workers did not get ready");
-        sleep(Duration::from_millis(10)).await;
-    }
+    let ready = || metric(&metrics, "jwksd_backend_workers_ready{backend=\"hsm\"}");
+    assert!(soon(|| ready() == 2).await, "the workers did not get ready");
     key(&router, 1).await;
     // One that was wrong, one for each worker, one to make the key.
     assert_eq!(shimmed.control.calls(Function::Login), 4);

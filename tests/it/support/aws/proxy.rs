@@ -64,6 +64,8 @@ pub struct Proxy {
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<String>>,
+    /// The access key whose credentials have run out.
+    worn_out: Mutex<String>,
     /// The process that a rule kills.
     victim: AtomicU32,
     is_over: AtomicBool,
@@ -107,6 +109,11 @@ impl Proxy {
         lock(&self.shared.rules).clear();
     }
 
+    /// Refuses who comes with this access key from now on.
+    pub fn wear_out(&self, access_key: &str) {
+        access_key.clone_into(&mut lock(&self.shared.worn_out));
+    }
+
     pub fn set_victim(&self, pid: u32) {
         self.shared.victim.store(pid, Ordering::SeqCst);
     }
@@ -137,6 +144,7 @@ fn serve(mut stream: TcpStream, upstream: u16, shared: &Shared) -> io::Result<()
         let act = shared.act(&operation);
         let answer = match &act {
             Some(Act::Fail { status, code }) => Message::error(*status, code, "as the test wants it"),
+            None if shared.is_worn_out(&request) => Message::error(400, "ExpiredTokenException", "it has run out"),
             Some(Act::HangUp) => return stream.shutdown(Shutdown::Both),
             Some(Act::KillBefore) => {
                 shared.kill();
@@ -220,6 +228,11 @@ impl Shared {
         }
         rule.times -= 1;
         Some(rule.act.clone())
+    }
+
+    fn is_worn_out(&self, request: &Message) -> bool {
+        let scope = request.header("authorization").and_then(|value| value.split("Credential=").nth(1));
+        scope.and_then(|scope| scope.split('/').next()) == Some(&**lock(&self.worn_out))
     }
 
     fn kill(&self) {

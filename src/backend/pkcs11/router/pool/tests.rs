@@ -5,6 +5,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::Input;
 use crate::backend::pkcs11::wire::Order;
 use crate::jose::alg::{Algorithm, KeySpec};
 
@@ -54,7 +55,7 @@ impl World {
         let number = self.asked;
         self.asked += 1;
         let handle = Handle::new(key);
-        let frame = Order::sign(&handle, spec(), number.to_string().as_bytes());
+        let frame = Order::sign(&handle, spec(), Input::Message(number.to_string().as_bytes()));
         let caller = Asker { number, ..self.asker.clone() };
         let job = Job { handle, frame, deadline: self.now + within, lost: 0, caller };
         self.pool.submit(job, self.now).inspect_err(|error| {
@@ -73,7 +74,8 @@ impl World {
             while let Some((frame, len)) = wire::next(rest).unwrap() {
                 let Ok(Order::Sign(sign)) = Order::parse(frame) else { panic!("no order to sign") };
                 assert!(self.ready[seat], "an order for a worker that is not ready");
-                let number = str::from_utf8(sign.input).unwrap().parse().unwrap();
+                let Input::Message(number) = sign.input else { panic!("a digest") };
+                let number = str::from_utf8(number).unwrap().parse().unwrap();
                 assert!(self.given[seat].insert(sign.id, number).is_none(), "an id was given twice");
                 rest = &rest[len..];
             }
