@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::audit::{Audit, AuditError, Digest, Event, Opened};
+use crate::audit::{Audit, Event, Opened};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self as tree, Config};
-use crate::ids::{IssuerId, Revision};
+use crate::ids::IssuerId;
 use crate::lifecycle;
 use crate::lifecycle::adopt::adoptions;
 use crate::lifecycle::issuer::Issuer;
-use crate::rotator::new_commit_id;
+use crate::rotator::{Change, Intent, announce};
 use crate::store::embedded::Embedded;
-use crate::store::{Committed, Store, codec};
+use crate::store::{Committed, Store};
 
 use super::open::{self, STORE};
 use super::recover::load_all;
@@ -78,28 +78,12 @@ fn first_state(id: &IssuerId, tree: &tree::Issuer) -> Result<Issuer, AppError> {
     Ok(issuer)
 }
 
-async fn create(config: &Config, store: &Embedded, audit: &Audit, issuer: &Issuer) -> Result<Committed, AppError> {
-    let broken_log = |source: AuditError| AppError::Audit { dir: config.audit.dir.clone(), source };
+async fn create(config: &Config, store: &Embedded, audit: &Audit, issuer: &Issuer) -> Result<(), AppError> {
+    let announced = announce(audit, None, issuer, Change::Created).await;
+    let Intent { commit_id, revision: _, hash } = announced.map_err(open::unannounced(config))?;
     let broken_store = |source| AppError::Store { path: config.data_dir.join(STORE), source };
-    let commit_id = new_commit_id();
-    let revision = Revision::new(1);
-    let hash = Digest(codec::seal(issuer, revision, commit_id, None).map_err(broken_store)?.hash.0);
-    let intent = Event::Intent {
-        issuer: issuer.id().clone(),
-        revision,
-        commit_id,
-        hash,
-        what: "created".to_owned(),
-        ring: None,
-        version: None,
-        kid: None,
-        caller: None,
-        request_id: None,
-        reason: None,
-    };
-    audit.append(intent).await.map_err(broken_log)?;
-    let committed = store.create(issuer, commit_id).await.map_err(broken_store)?;
+    store.create(issuer, commit_id).await.map_err(broken_store)?;
     let created = Event::Created { issuer: issuer.id().clone(), commit_id, hash };
-    audit.append(created).await.map_err(broken_log)?;
-    Ok(committed)
+    let broken_log = |source| AppError::Audit { dir: config.audit.dir.clone(), source };
+    audit.append(created).await.map(drop).map_err(broken_log)
 }

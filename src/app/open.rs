@@ -13,6 +13,7 @@ use crate::backend::software::{SealingKey, Software};
 use crate::clock::Clock;
 use crate::config::{self as tree, AuditSignatures, BackendKind, Config, Sealing};
 use crate::ids::BackendId;
+use crate::rotator::IntentError;
 use crate::store::embedded::Embedded;
 
 use super::AppError;
@@ -45,6 +46,14 @@ pub(super) fn store(config: &Config) -> Result<Embedded, AppError> {
 /// Makes the store.
 pub(super) fn create_store(path: &Path) -> Result<Embedded, AppError> {
     Embedded::create(path).map_err(|source| AppError::Store { path: path.to_owned(), source })
+}
+
+/// What it means for the operator that a commit could not be announced.
+pub(super) fn unannounced(config: &Config) -> impl Fn(IntentError) -> AppError {
+    |error| match error {
+        IntentError::Unreadable(source) => AppError::Store { path: config.data_dir.join(STORE), source },
+        IntentError::Audit(source) => AppError::Audit { dir: config.audit.dir.clone(), source },
+    }
 }
 
 /// Makes the data directory, for this user alone, if it is not there.

@@ -6,9 +6,9 @@ use crate::audit::{Audit, AuditError, Digest, Event};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ids::{IssuerId, JwkSetVersion, Revision};
-use crate::rotator::new_commit_id;
+use crate::rotator::{Change, Intent, announce};
 use crate::store::embedded::Embedded;
-use crate::store::{Committed, Replaced, Store, StoreError, codec};
+use crate::store::{Committed, Replaced, Store, StoreError};
 
 use super::AppError;
 use super::open::{self, STORE};
@@ -70,23 +70,8 @@ async fn go_on(
 ) -> Result<Committed, AppError> {
     let broken = |source| AppError::Store { path: config.data_dir.join(STORE), source };
     let next = restored.issuer.restored(seen, lost).map_err(|fault| broken(StoreError::Damaged(fault)))?;
-    let (commit_id, revision) = (new_commit_id(), restored.revision.next());
-    let sealed = codec::seal(&next, revision, commit_id, Some(restored.hash)).map_err(broken)?;
-    codec::decode(next.id(), &sealed.bytes).map_err(broken)?;
-    let intent = Event::Intent {
-        issuer: next.id().clone(),
-        revision,
-        commit_id,
-        hash: Digest(sealed.hash.0),
-        what: "restored".to_owned(),
-        ring: None,
-        version: None,
-        kid: None,
-        caller: None,
-        request_id: None,
-        reason: None,
-    };
-    audit.append(intent).await.map_err(broken_log(config))?;
+    let announced = announce(audit, Some(restored), &next, Change::Restored).await;
+    let Intent { commit_id, .. } = announced.map_err(open::unannounced(config))?;
     match store.replace(restored, &next, commit_id).await.map_err(broken)? {
         Replaced::Committed(committed) => Ok(committed),
         Replaced::Conflict => Err(broken(StoreError::Unavailable("another process changed it".to_owned()))),

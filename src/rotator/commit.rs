@@ -5,13 +5,13 @@ use std::sync::Arc;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use crate::audit::{Audit, AuditError, Digest, Event as Record};
-use crate::chance;
+use super::intent::{Change, Intent, IntentError, announce};
+use crate::audit::{Audit, AuditError, Event as Record};
 use crate::failpoint::failpoint;
-use crate::ids::{CommitId, VersionId};
+use crate::ids::CommitId;
 use crate::lifecycle::event::{Event, IllegalTransition};
 use crate::snapshot::Place;
-use crate::store::{Committed, Replaced, Store, StoreError, codec};
+use crate::store::{Committed, Replaced, Store, StoreError};
 
 /// Who wants a commit and why, for the audit trail. Empty for the rotator's own.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,15 @@ pub enum CommitError {
     /// The store has lost the issuer.
     #[error("the store has lost the issuer; restore it from a backup")]
     Lost,
+}
+
+impl From<IntentError> for CommitError {
+    fn from(error: IntentError) -> Self {
+        match error {
+            IntentError::Unreadable(source) => Self::Unreadable(source),
+            IntentError::Audit(source) => Self::Audit(source),
+        }
+    }
 }
 
 impl CommitError {
@@ -115,27 +124,9 @@ impl Committer {
             if next == expected.issuer {
                 return Ok(expected);
             }
-            let commit_id = new_commit_id();
-            let revision = expected.revision.next();
             let issuer = next.id().clone();
-            let sealed = codec::seal(&next, revision, commit_id, Some(expected.hash))?;
-            // A record that can't be read back would lock everybody out: it is never written.
-            codec::decode(&issuer, &sealed.bytes).map_err(CommitError::Unreadable)?;
-            let hash = Digest(sealed.hash.0);
-            let intent = Record::Intent {
-                issuer: issuer.clone(),
-                revision,
-                commit_id,
-                hash,
-                what: event.fact.name().to_owned(),
-                ring: event.fact.ring().cloned(),
-                version: event.fact.version().map(VersionId::get),
-                kid: event.fact.kid().map(ToString::to_string),
-                caller: cause.caller.clone(),
-                request_id: cause.request_id.clone(),
-                reason: cause.reason.clone(),
-            };
-            self.audit.append(intent).await.map_err(CommitError::Audit)?;
+            let change = Change::Happened(&event.fact, cause);
+            let Intent { commit_id, revision, hash } = announce(&self.audit, Some(&expected), &next, change).await?;
             failpoint("commit.intent_recorded");
             match self.replace(&expected, &next, commit_id).await? {
                 Some(committed) => {
@@ -179,10 +170,4 @@ impl Committer {
             }
         }
     }
-}
-
-/// A random name.
-#[must_use]
-pub fn new_commit_id() -> CommitId {
-    CommitId::new(chance::bytes())
 }

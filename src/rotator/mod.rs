@@ -6,6 +6,7 @@
 mod commit;
 mod effect;
 mod gauges;
+mod intent;
 mod queue;
 mod run;
 mod strays;
@@ -32,9 +33,10 @@ use crate::snapshot::{Place, Places, Snapshot};
 use crate::store::Committed;
 use crate::telemetry::{Metrics, chain};
 
-pub use commit::{Cause, CommitError, Committer, new_commit_id};
+pub use commit::{Cause, CommitError, Committer};
 pub use effect::{EffectError, Effector};
 use gauges::Gauges;
+pub use intent::{Change, Intent, IntentError, announce};
 pub use queue::Wakes;
 pub use run::run;
 pub use strays::{Stray, StrayError, Strays, Why};
