@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::error::AuditError;
 use super::event::Event;
 use super::log::Head;
-use super::mailbox::Mailbox;
+use super::mailbox::{Before, Mailbox};
 use super::writer::{Draft, Writer};
 use crate::clock::Clock;
 
@@ -61,9 +61,10 @@ impl Desk {
     pub fn run(mut self) {
         let mut drafts = Vec::new();
         let mut replies = Vec::new();
-        let mut urgent = 0;
-        while let Some(messages) = self.mailbox.take(urgent) {
-            urgent = 0;
+        let mut before = Before::default();
+        while let Some(messages) = self.mailbox.take(before) {
+            let begun = self.clock.monotonic();
+            let mut urgent = 0;
             for message in messages {
                 match message {
                     Message::Append(draft, reply) => {
@@ -87,6 +88,7 @@ impl Desk {
                 }
             }
             self.flush(&mut drafts, &mut replies);
+            before = Before { urgent, took: self.clock.monotonic().saturating_sub(begun) };
         }
         // The handles are gone without a word: no "stopped", but nothing that was taken on trust is lost.
         let _ = self.settle();

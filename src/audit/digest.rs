@@ -23,9 +23,10 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::with_capacity(64);
-        push_hex(&mut text, &self.0);
-        f.write_str(&String::from_utf8_lossy(&text))
+        let mut text = [0; 64];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        pairs.iter_mut().zip(&self.0).for_each(|(pair, byte)| *pair = hex(*byte));
+        f.write_str(str::from_utf8(&text).expect("invariant: digits are ASCII"))
     }
 }
 
@@ -57,6 +58,10 @@ impl FromStr for Digest {
 
 /// Appends `bytes` as hexadecimal digits; the writer does this for every record, so no `fmt` here.
 pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    bytes.iter().for_each(|byte| out.extend_from_slice(&hex(*byte)));
+}
+
+fn hex(byte: u8) -> [u8; 2] {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    [digit(byte >> 4), digit(byte & 15)]
 }

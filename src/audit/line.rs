@@ -27,16 +27,23 @@ const SUM_OPEN: &[u8] = b",\"sum\":\"";
 /// Every line begins so, and inside of a line it can't stand: there its quotes would be escaped.
 pub const OPEN: &[u8] = b"{\"seq\":";
 
+/// Bytes of what a caller knows of a signature, and some more.
+const BODY_USUAL: usize = 512;
+
 /// Encodes what a caller knows of a record; the writer adds number, predecessor and sum.
 ///
 /// # Errors
 /// None that an event can cause; serde_json's signature has one.
 pub fn body(at: Timestamp, event: &Event) -> Result<Vec<u8>, serde_json::Error> {
-    let mut out = format!("\"at\":\"{at}\",").into_bytes();
+    let mut out = Vec::with_capacity(BODY_USUAL);
+    // Writing to a Vec can't fail.
+    let _ = write!(out, "\"at\":\"{at}\"");
     let brace = out.len();
     serde_json::to_writer(&mut out, event)?;
     // The event's own braces go: its members become members of the line.
-    out.remove(brace);
+    if let Some(brace) = out.get_mut(brace) {
+        *brace = b',';
+    }
     out.pop();
     Ok(out)
 }

@@ -21,15 +21,28 @@ pub struct Mailbox<M> {
 pub struct Pace {
     /// For messages that nobody waits for.
     pub leisure: Duration,
-    /// For the next of those that came together the last time; once none has come for so long, no more will.
+    /// For the next of those that are expected; once none has come for so long, no more will.
     pub step: Duration,
-    /// How often it waits for a step at most.
-    pub steps: u32,
+    /// For those that make a group, at most; and at most as long again for the rest.
+    pub at_most: Duration,
 }
 
 impl Pace {
-    /// 100 ms for what nobody waits for. Else at most some 2 ms, and only while more keep coming.
-    pub const USUAL: Self = Self { leisure: Duration::from_millis(100), step: Duration::from_micros(200), steps: 10 };
+    /// 100 ms for what nobody waits for. Else at most some 2 ms, and as much for the rest, and only while more keep coming.
+    pub const USUAL: Self = Self {
+        leisure: Duration::from_millis(100),
+        step: Duration::from_micros(400),
+        at_most: Duration::from_millis(2),
+    };
+}
+
+/// The group that was taken before.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before {
+    /// How many urgent messages were in it.
+    pub urgent: usize,
+    /// How long it took to deal with it.
+    pub took: Duration,
 }
 
 #[derive(Debug)]
@@ -104,12 +117,13 @@ impl<M> Mailbox<M> {
 
     /// Everything that waits, once something does; nothing if no more will come.
     ///
-    /// `last`: how many urgent messages were in the group before. These, and those that have come meanwhile, are from
-    /// callers that come again: so many are waited for, as long as they keep coming. A caller alone waits for nobody.
-    pub fn take(&self, last: usize) -> Option<Vec<M>> {
+    /// The urgent messages of the group before, and those that have come meanwhile, are from callers that come again, and
+    /// are waited for as long as they keep coming. Three quarters of them make a group, so that some callers are at work
+    /// while the taker is. Where its work takes long, fewer and larger groups are better: for the last quarter it waits
+    /// half as long as it worked. A caller alone waits for nobody.
+    pub fn take(&self, before: Before) -> Option<Vec<M>> {
         let mut state = self.lock();
-        let expected = last + state.urgent;
-        let half = self.capacity / 2;
+        let expected = before.urgent + state.urgent;
         while state.waiting.is_empty() {
             if state.is_over {
                 return None;
@@ -118,20 +132,31 @@ impl<M> Mailbox<M> {
             state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.urgent == 0 {
-            state = self.rest(state, self.pace.leisure, 1, half);
+            state = self.rest(state, self.pace.leisure, 1, self.capacity / 2);
         }
-        let mut seen = 0;
-        for _ in 0..self.pace.steps {
-            if state.urgent >= expected || state.urgent == seen || state.is_over {
-                break;
-            }
-            seen = state.urgent;
-            state = self.rest(state, self.pace.step, expected, half);
-        }
+        state = self.gather(state, expected - expected / 4, self.pace.at_most);
+        state = self.gather(state, expected, self.pace.at_most.min(before.took / 2));
         (state.ring_at_urgent, state.ring_at) = NEVER;
         state.urgent = 0;
         let room = Vec::with_capacity(state.waiting.len());
         Some(mem::replace(&mut state.waiting, room))
+    }
+
+    /// Waits for so many urgent messages, as long as they keep coming.
+    fn gather<'a>(
+        &self,
+        mut state: MutexGuard<'a, State<M>>,
+        urgent: usize,
+        mut at_most: Duration,
+    ) -> MutexGuard<'a, State<M>> {
+        let mut seen = 0;
+        while state.urgent > seen && state.urgent < urgent && !at_most.is_zero() && !state.is_over {
+            seen = state.urgent;
+            let step = self.pace.step.min(at_most);
+            at_most -= step;
+            state = self.rest(state, step, urgent, self.capacity / 2);
+        }
+        state
     }
 
     /// Waits for so long at most, or until so many are there.
@@ -159,14 +184,15 @@ const NEVER: (usize, usize) = (usize::MAX, usize::MAX);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::thread;
 
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     /// Whoever waits where it need not does so for an hour, and the test with it.
-    const PATIENT: Pace = Pace { leisure: HOUR, step: HOUR, steps: 10 };
+    const PATIENT: Pace = Pace { leisure: HOUR, step: HOUR, at_most: HOUR };
+    const QUICK: Duration = Duration::ZERO;
+    const SLOW: Duration = Duration::from_secs(7_200);
 
     fn of(pace: Pace, messages: &[(u32, bool)]) -> Mailbox<u32> {
         let mailbox = Mailbox::new(8, pace);
@@ -174,44 +200,62 @@ mod tests {
         mailbox
     }
 
-    #[test]
-    fn a_caller_alone_waits_for_nobody() {
-        let mailbox = of(PATIENT, &[(1, true)]);
-        assert_eq!(mailbox.take(0), Some(vec![1]));
-        mailbox.put(2, true).unwrap();
-        assert_eq!(mailbox.take(0), Some(vec![2]));
+    /// What is taken if `messages` are put in, one by one, once the taker waits.
+    fn taken(before: Before, messages: &[u32]) -> Option<Vec<u32>> {
+        let mailbox = of(PATIENT, &[]);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // What was there before the taker came would be waited for once more.
+                while mailbox.lock().ring_at == NEVER.1 {
+                    thread::yield_now();
+                }
+                messages.iter().for_each(|message| mailbox.put(*message, true).unwrap());
+            });
+            mailbox.take(before)
+        })
     }
 
     #[test]
-    fn those_that_came_together_are_waited_for_until_the_last_is_there() {
-        let mailbox = Arc::new(of(PATIENT, &[]));
-        let others = mailbox.clone();
-        let putting = thread::spawn(move || {
-            // What was there before the taker came would be waited for once more.
-            while others.lock().ring_at == NEVER.1 {
-                thread::yield_now();
-            }
-            (1..=3).for_each(|n| others.put(n, true).unwrap());
-        });
-        assert_eq!(mailbox.take(3), Some(vec![1, 2, 3]));
-        putting.join().unwrap();
+    fn a_caller_alone_waits_for_nobody() {
+        assert_eq!(taken(Before::default(), &[1]), Some(vec![1]));
+        for took in [QUICK, SLOW] {
+            assert_eq!(taken(Before { urgent: 1, took }, &[1]), Some(vec![1]));
+        }
+    }
+
+    #[test]
+    fn three_quarters_of_those_that_come_again_are_waited_for() {
+        assert_eq!(taken(Before { urgent: 3, took: QUICK }, &[1, 2, 3]), Some(vec![1, 2, 3]));
+        assert_eq!(taken(Before { urgent: 4, took: QUICK }, &[1, 2, 3]), Some(vec![1, 2, 3]));
+        assert_eq!(taken(Before { urgent: 5, took: QUICK }, &[1, 2, 3, 4]), Some(vec![1, 2, 3, 4]));
+        // Those that came while the taker was at work come again too.
+        let mailbox = of(PATIENT, &[(1, true), (2, true), (3, true)]);
+        assert_eq!(mailbox.take(Before { urgent: 1, took: QUICK }), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn where_the_work_takes_long_all_are_waited_for() {
+        assert_eq!(taken(Before { urgent: 4, took: SLOW }, &[1, 2, 3, 4]), Some(vec![1, 2, 3, 4]));
     }
 
     #[test]
     fn those_that_do_not_come_again_are_not_waited_for() {
         let mailbox = of(Pace { step: Duration::from_millis(1), ..PATIENT }, &[(1, true)]);
-        assert_eq!(mailbox.take(3), Some(vec![1]));
+        assert_eq!(mailbox.take(Before { urgent: 3, took: QUICK }), Some(vec![1]));
+        // Nor for longer than half the time that the work took.
+        let mailbox = of(PATIENT, &[(1, true), (2, true), (3, true)]);
+        assert_eq!(mailbox.take(Before { urgent: 1, took: Duration::from_millis(2) }), Some(vec![1, 2, 3]));
     }
 
     #[test]
     fn what_nobody_waits_for_goes_with_what_somebody_does() {
         let mailbox = of(PATIENT, &[(1, false), (2, false), (3, true)]);
-        assert_eq!(mailbox.take(0), Some(vec![1, 2, 3]));
+        assert_eq!(mailbox.take(Before::default()), Some(vec![1, 2, 3]));
         let mailbox = of(Pace { leisure: Duration::from_millis(1), ..PATIENT }, &[(1, false)]);
-        assert_eq!(mailbox.take(0), Some(vec![1]));
+        assert_eq!(mailbox.take(Before::default()), Some(vec![1]));
         // Nor does it wait until there is no room for more.
         let mailbox = of(PATIENT, &[(1, false), (2, false), (3, false), (4, false)]);
-        assert_eq!(mailbox.take(0).map(|all| all.len()), Some(4));
+        assert_eq!(mailbox.take(Before::default()).map(|all| all.len()), Some(4));
     }
 
     #[test]
@@ -220,8 +264,8 @@ mod tests {
         (0..8).for_each(|n| mailbox.put(n, true).unwrap());
         assert!(matches!(mailbox.put(8, true), Err(Refused::Full(8))));
         mailbox.end();
-        assert_eq!(mailbox.take(0).map(|all| all.len()), Some(8));
-        assert_eq!(mailbox.take(8), None);
+        assert_eq!(mailbox.take(Before::default()).map(|all| all.len()), Some(8));
+        assert_eq!(mailbox.take(Before { urgent: 8, took: QUICK }), None);
         mailbox.close();
         assert!(matches!(mailbox.put(9, true), Err(Refused::Closed)));
     }

@@ -172,9 +172,11 @@ impl Scan {
     /// that is broken here was known to be on disk.
     fn torn(&self, rest: &[u8]) -> Result<End, Flaw> {
         let last = self.link.map_or(0, |link| link.seq);
-        for (at, _) in rest.windows(OPEN.len()).enumerate().filter(|(_, window)| *window == OPEN) {
-            let line = rest.get(at..).unwrap_or_default().split(|byte| *byte == b'\n').next();
-            if line.and_then(parse).is_some_and(|record| record.seq <= last || record.synced > last) {
+        // Part of a record may stand before a whole one; but a whole one holds no other, so one look at each line does.
+        for line in rest.split(|byte| *byte == b'\n') {
+            let at = line.windows(OPEN.len()).rposition(|window| window == OPEN);
+            let record = at.and_then(|at| parse(line.get(at..)?));
+            if record.is_some_and(|record| record.seq <= last || record.synced > last) {
                 return Err(Flaw::Damaged);
             }
         }

@@ -164,6 +164,20 @@ fn a_torn_tail_is_cut_at_every_offset_and_nothing_acknowledged_with_it() {
     }
 }
 
+#[test]
+fn a_tail_made_of_beginnings_of_records_takes_no_longer_than_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = write(directory.path(), &[committed(2)]);
+    // If every beginning were read to the end, these would be 10^13 bytes.
+    bytes.extend(b"{\"seq\":".repeat(1 << 20));
+    fs::write(segment(directory.path()), &bytes).unwrap();
+    let (done, verified) = std::sync::mpsc::channel();
+    let directory = directory.path().to_owned();
+    std::thread::spawn(move || done.send(verify::verify(&directory).unwrap().tail));
+    let tail = verified.recv_timeout(Duration::from_secs(60)).expect("one look at each line");
+    assert!(matches!(tail, Tail::Torn { bytes, .. } if bytes == 7 << 20), "{tail:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
