@@ -119,6 +119,7 @@ impl Committer {
     /// [`CommitError`]. After [`CommitError::Unknown`] the place stays pending until a refresh succeeds.
     pub async fn commit(&self, place: &Place, event: &Event, cause: &Cause) -> Result<Committed, CommitError> {
         let mut expected = self.refresh(place).await?;
+        let mut has_failed = false;
         for _ in 0..TRIES {
             let next = expected.issuer.after(&place.settings.policy, event)?;
             if next == expected.issuer {
@@ -129,7 +130,7 @@ impl Committer {
             let Intent { commit_id, revision, hash } = announce(&self.audit, Some(&expected), &next, change).await?;
             failpoint("commit.intent_recorded");
             match self.replace(&expected, &next, commit_id).await? {
-                Some(committed) => {
+                Written::Ours(committed) => {
                     failpoint("commit.stored");
                     let done = Record::Committed { issuer, revision, commit_id, hash };
                     if let Err(error) = self.audit.append(done).await {
@@ -140,10 +141,17 @@ impl Committer {
                     place.swap(committed.clone());
                     return Ok(committed);
                 }
-                None => {
+                unwritten => {
                     let abandoned = Record::Abandoned { issuer, revision, commit_id };
                     if let Err(error) = self.audit.append(abandoned).await {
                         warn!(issuer = %next.id(), revision = revision.get(), error = %error, "abandoned commit could not be recorded");
+                    }
+                    if let Written::Nothing(reason) = unwritten {
+                        // Once may be bad luck. Each further try would only fill the audit log.
+                        if has_failed {
+                            return Err(CommitError::Store(StoreError::Unavailable(reason)));
+                        }
+                        has_failed = true;
                     }
                     expected = self.refresh(place).await?;
                 }
@@ -152,22 +160,36 @@ impl Committer {
         Err(CommitError::Contended(TRIES))
     }
 
-    /// The committed state, or `None` if somebody else's stands there.
+    /// What stands there after a try.
     async fn replace(
         &self,
         expected: &Committed,
         next: &crate::lifecycle::issuer::Issuer,
         commit_id: CommitId,
-    ) -> Result<Option<Committed>, CommitError> {
+    ) -> Result<Written, CommitError> {
         match self.store.replace(expected, next, commit_id).await? {
-            Replaced::Committed(committed) => Ok(Some(committed)),
-            Replaced::Conflict => Ok(None),
+            Replaced::Committed(committed) => Ok(Written::Ours(committed)),
+            Replaced::Conflict => Ok(Written::Anothers),
             Replaced::Unknown(reason) => {
                 // Revisions alone would mislead: another writer may have made this one.
-                let found = self.store.load(next.id()).await.map_err(|_| CommitError::Unknown(reason))?;
+                let found = self.store.load(next.id()).await.map_err(|_| CommitError::Unknown(reason.clone()))?;
                 let found = found.ok_or(CommitError::Lost)?;
-                Ok((found.commit_id == commit_id).then_some(found))
+                Ok(match found.commit_id {
+                    id if id == commit_id => Written::Ours(found),
+                    id if id == expected.commit_id => Written::Nothing(reason),
+                    _ => Written::Anothers,
+                })
             }
         }
     }
+}
+
+/// Whose state stands in the store.
+enum Written {
+    /// That of this commit.
+    Ours(Committed),
+    /// Another writer's.
+    Anothers,
+    /// The one from before; why, in the store's words.
+    Nothing(String),
 }

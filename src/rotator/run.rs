@@ -29,7 +29,7 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
     let mut agenda = Agenda::default();
     let mut clock = None;
     let mut under_way: HashSet<IssuerId> = HashSet::new();
-    let mut failures: HashMap<IssuerId, u32> = HashMap::new();
+    let mut troubles = Troubles::default();
     let mut ticks: JoinSet<Ticked> = JoinSet::new();
     loop {
         let now = rotator.clock.now();
@@ -61,7 +61,7 @@ pub async fn run(rotator: Arc<Rotator>, stop: impl Future<Output = ()>) {
             Some(done) = ticks.join_next() => match done {
                 Ok((issuer, outcome)) => {
                     under_way.remove(&issuer);
-                    if let Some(at) = next_look(&rotator, &issuer, outcome, &mut failures) {
+                    if let Some(at) = next_look(&rotator, &issuer, outcome, &mut troubles) {
                         agenda.add(issuer, at);
                     }
                 }
@@ -94,20 +94,58 @@ fn next_look(
     rotator: &Rotator,
     issuer: &IssuerId,
     outcome: Result<Option<Timestamp>, TickError>,
-    failures: &mut HashMap<IssuerId, u32>,
+    troubles: &mut Troubles,
 ) -> Option<Timestamp> {
     match outcome {
         Ok(wake_at) => {
-            failures.remove(issuer);
+            troubles.0.remove(issuer);
             wake_at
         }
         Err(error) => {
-            let failures = failures.entry(issuer.clone()).or_default();
-            *failures = failures.saturating_add(1);
-            let wait = Span::from_secs(1 << (*failures - 1).min(16)).min(BACKOFF_MAX);
+            let now = rotator.clock.now();
+            let wait = troubles.wait(issuer, now);
             rotator.metrics.rotator.failure("tick").inc();
             error!(issuer = %issuer, error = %chain(&error), retry_in = %wait, "issuer could not be advanced");
-            Some(rotator.clock.now() + wait)
+            Some(now + wait)
         }
+    }
+}
+
+/// Issuers whose last look failed, and since when they all did.
+#[derive(Debug, Default)]
+struct Troubles(HashMap<IssuerId, Timestamp>);
+
+impl Troubles {
+    /// How long to wait after a failure: as long again as the trouble has lasted, from a second to [`BACKOFF_MAX`].
+    ///
+    /// How often it failed does not count. Commands bring a look forward, and an operator who tries one again and again
+    /// must not push away the look that comes once the trouble is over.
+    fn wait(&mut self, issuer: &IssuerId, now: Timestamp) -> Span {
+        let since = *self.0.entry(issuer.clone()).or_insert(now);
+        now.since(since).clamp(Span::from_secs(1), BACKOFF_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_waited_for_as_long_as_it_lasts_however_often_somebody_asks() {
+        let issuer = IssuerId::new("main").unwrap();
+        let mut troubles = Troubles::default();
+        let mut now = Timestamp::from_second(1_800_000_000);
+        let begun = now;
+        for _ in 0..100 {
+            assert_eq!(troubles.wait(&issuer, now), Span::from_secs(1));
+        }
+        let mut waits = Vec::new();
+        while now < begun + Span::from_mins(30) {
+            let wait = troubles.wait(&issuer, now);
+            waits.push(wait.as_secs());
+            now = now + wait;
+        }
+        assert_eq!(waits.get(..11).unwrap(), [1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(troubles.wait(&IssuerId::new("other").unwrap(), now), Span::from_secs(1));
     }
 }

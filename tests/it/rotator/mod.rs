@@ -72,6 +72,27 @@ async fn a_commit_of_unknown_fate_is_resolved_by_reading() {
 }
 
 #[tokio::test]
+async fn a_store_that_can_not_write_is_not_called_busy_and_does_not_fill_the_log() {
+    let rig = Rig::settled().await;
+    (0..4).for_each(|_| rig.store.fail_next(Fault::NotPersisted));
+    let before = rig.log().len();
+    let error = rig.record(Fact::Requested { ring: rig.ring.clone() }).await.unwrap_err();
+    let source = match &error {
+        TickError::Commit { source: CommitError::Store(source), .. } => source.to_string(),
+        _ => panic!("{error:?}"),
+    };
+    assert!(source.contains("NotPersisted"), "{source}");
+    let announced = rig.log().split_off(before);
+    assert_eq!(announced.iter().filter(|line| line.contains("\"intent\"")).count(), 2, "{announced:?}");
+    assert_eq!(announced.len(), 4, "{announced:?}");
+    assert!(rig.record(Fact::Requested { ring: rig.ring.clone() }).await.is_err());
+    // The store can write again.
+    assert!(rig.record(Fact::Requested { ring: rig.ring.clone() }).await.is_ok());
+    rig.settle().await;
+    assert_eq!(rig.signing_version(), Some(2));
+}
+
+#[tokio::test]
 async fn a_standby_that_cannot_sign_does_not_take_over() {
     let rig = Rig::settled().await;
     rig.backend.fail_always(Call::Sign, BackendFault::WrongSignature);
