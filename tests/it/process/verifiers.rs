@@ -5,6 +5,7 @@ mod ledger;
 mod library;
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "pkcs11")]
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

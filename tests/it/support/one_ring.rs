@@ -33,16 +33,20 @@ pub fn ask(signing: &Address, issuer: &str) -> Result<Answer, Failure> {
 mod keys {
     use std::collections::BTreeSet;
 
-    use jwksd::server::api::{Issuer, Keys};
+    #[cfg(feature = "gcp")]
+    use jwksd::server::api::Issuer;
+    use jwksd::server::api::Keys;
 
     use super::ask;
     use crate::support::daemon::{Daemon, Installation, PATIENCE, until};
+    #[cfg(feature = "gcp")]
     use crate::support::http::Answer;
     use crate::support::witness::handles;
 
     /// What is asked of a daemon whose one ring has its keys in a backend of interest.
     impl Installation {
         /// What becomes of a signature.
+        #[cfg(feature = "gcp")]
         pub fn sign(&self) -> Answer {
             ask(&self.signing, "main").expect("the daemon answers")
         }
@@ -71,6 +75,7 @@ mod keys {
         }
 
         /// Waits until the standby could take over.
+        #[cfg(feature = "gcp")]
         pub fn must_have_standby(&self) {
             let is_ready = until(PATIENCE, || {
                 let issuer: Issuer = self.admin.get("/v1/issuers/main").ok()?.read();
