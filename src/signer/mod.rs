@@ -16,6 +16,7 @@ use crate::audit::{Audit, Digest, Event, Outcome};
 use crate::backend::{Backend, BackendError, Input, KeyRef};
 use crate::clock::Clock;
 use crate::ids::{BackendId, IssuerId, Kid};
+use crate::jose::alg::Algorithm;
 use crate::jose::base64url;
 use crate::jose::hash::MessageDigest;
 use crate::jose::json::{Limits, Object};
@@ -134,21 +135,13 @@ impl Signer {
             return Err(SignError::RawSignaturesOff);
         }
         let input = SigningInput::parse(signing_input, &Limits::DEFAULT)?;
-        let key = self.named(&ring, input.kid(), now)?;
-        if key.jwk.alg() != input.alg() {
-            return Err(SignError::wrong_signer(signer_of(&ring)?));
-        }
+        let key = named(&ring, input.kid(), input.alg(), now)?;
         let payload = Object::parse(input.payload(), &Limits::DEFAULT).map_err(SignError::Payload)?;
         let (iss, skew) = (place.settings.url.as_str(), place.settings.skew);
         let bounds = Bounds { iss, now, lifetime: ring.token_lifetime, skew };
         let size = input.payload().len();
         let exp = permit.first_that(|grant| grant.rules.assembled(bounds, &payload, input.typ(), size))?;
-        if let Use::Draining { withdraw_at, .. } = key.usage
-            && exp + skew > withdraw_at
-        {
-            // The key leaves the JWK Set before this token would expire.
-            return Err(SignError::wrong_signer(signer_of(&ring)?));
-        }
+        check_published(&ring, &key, exp + skew)?;
         let chosen = Chosen { issuer: target.issuer, place, ring, key };
         let signature = self.sign(&chosen, Input::Message(signing_input.as_bytes())).await?;
         self.record(&chosen, None, input.payload().as_bytes(), exp, asker).await?;
@@ -171,17 +164,10 @@ impl Signer {
         let (place, ring) = self.find(target)?;
         let hash = request.alg.hash().filter(|_| ring.settings.digests).ok_or(SignError::DigestsOff)?;
         permit.first_that(|grant| grant.rules.digest())?;
-        let key = self.named(&ring, request.kid, now)?;
-        if key.jwk.alg() != request.alg {
-            return Err(SignError::wrong_signer(signer_of(&ring)?));
-        }
+        let key = named(&ring, request.kid, request.alg, now)?;
         let digest = MessageDigest::made_elsewhere(hash, request.digest)?;
         // It may be of a token that lives for as long as any may.
-        if let Use::Draining { withdraw_at, .. } = key.usage
-            && now + ring.token_lifetime + place.settings.skew > withdraw_at
-        {
-            return Err(SignError::wrong_signer(signer_of(&ring)?));
-        }
+        check_published(&ring, &key, now + ring.token_lifetime + place.settings.skew)?;
         let chosen = Chosen { issuer: target.issuer, place, ring, key };
         let signature = self.sign(&chosen, Input::Digest(digest)).await?;
         let signed = Event::SignedDigest {
@@ -201,17 +187,6 @@ impl Signer {
         let place = self.places.get(target.issuer.as_str()).ok_or(SignError::UnknownIssuer)?;
         let ring = place.state().ring(target.ring.as_str()).cloned().ok_or(SignError::UnknownRing)?;
         Ok((place, ring))
-    }
-
-    /// The version of that kid, if it may sign for a caller that names it.
-    fn named(&self, ring: &RingView, kid: &Kid, now: Timestamp) -> Result<Arc<SigningKey>, SignError> {
-        match ring.find(kid) {
-            Some(key) if matches!(key.usage, Use::Draining { until, .. } if now >= until) => {
-                Err(SignError::wrong_signer(signer_of(ring)?))
-            }
-            Some(key) => Ok(Arc::clone(key)),
-            None => Err(SignError::wrong_signer(signer_of(ring)?)),
-        }
     }
 
     /// Signs, and verifies what came back; a key that was compromised meanwhile has not signed.
@@ -284,6 +259,23 @@ impl Signer {
         let Some(audit) = &self.audit else { return Ok(()) };
         audit.append(signed).await?;
         self.check_unrevoked(chosen)
+    }
+}
+
+/// The version of that kid and algorithm, if it may sign for a caller that names it.
+fn named(ring: &RingView, kid: &Kid, alg: Algorithm, now: Timestamp) -> Result<Arc<SigningKey>, SignError> {
+    let is_over = |key: &SigningKey| matches!(key.usage, Use::Draining { until, .. } if now >= until);
+    match ring.find(kid) {
+        Some(key) if !is_over(key) && key.jwk.alg() == alg => Ok(Arc::clone(key)),
+        _ => Err(SignError::wrong_signer(signer_of(ring)?)),
+    }
+}
+
+/// Refuses a key that leaves the JWK Set before a token that it signs has expired everywhere.
+fn check_published(ring: &RingView, key: &SigningKey, until: Timestamp) -> Result<(), SignError> {
+    match key.usage {
+        Use::Draining { withdraw_at, .. } if until > withdraw_at => Err(SignError::wrong_signer(signer_of(ring)?)),
+        Use::Draining { .. } | Use::Signer { .. } => Ok(()),
     }
 }
 

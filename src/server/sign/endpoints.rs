@@ -13,7 +13,7 @@ use crate::access::grant::Permit;
 use crate::clock::Clock;
 use crate::server::api::{self, Moment};
 use crate::server::problem::{Code, Refusal};
-use crate::signer::{Asker, DigestRequest, JwtRequest, SignedJwt, Signer, Target};
+use crate::signer::{Asker, Assembled, DigestRequest, JwtRequest, SignError, SignedJwt, Signer, Target};
 use crate::telemetry::{Metrics, SignMetrics};
 
 /// What every endpoint is given.
@@ -118,13 +118,11 @@ pub fn signer(call: &Call<'_>) -> Result<Bytes, Refusal> {
     ),
 )]
 pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
-    let signed = call.counted(async {
+    let signed = async {
         let input = wanted::signing_input(text)?;
-        let signed = call.signer.assembled(call.permit, call.target, &input, call.asker).await;
-        signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
-    });
-    let signed = signed.await?;
-    json(&api::SignatureResponse { signature: signed.signature, kid: signed.kid.to_string() })
+        call.told(call.signer.assembled(call.permit, call.target, &input, call.asker).await)
+    };
+    call.signature(signed).await
 }
 
 /// Signs a digest, in a ring that signs nothing else. Nobody here sees what was hashed. `kid` and `alg` must be the
@@ -144,14 +142,12 @@ pub async fn signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
     ),
 )]
 pub async fn digest_signature(call: &Call<'_>, text: &str) -> Result<Bytes, Refusal> {
-    let signed = call.counted(async {
+    let signed = async {
         let WantedDigest { kid, alg, digest } = WantedDigest::parse(text)?;
         let request = DigestRequest { kid: &kid, alg, digest: &digest };
-        let signed = call.signer.digest(call.permit, call.target, request, call.asker).await;
-        signed.map_err(|error| Refusal::of_signer(&error, call.clock.now()))
-    });
-    let signed = signed.await?;
-    json(&api::SignatureResponse { signature: signed.signature, kid: signed.kid.to_string() })
+        call.told(call.signer.digest(call.permit, call.target, request, call.asker).await)
+    };
+    call.signature(signed).await
 }
 
 impl Call<'_> {
@@ -165,10 +161,20 @@ impl Call<'_> {
         let signed = self.counted(async {
             let wanted = wanted::Wanted::parse(text)?;
             let request = JwtRequest { claims: &wanted.claims, typ: wanted.typ.as_ref(), ttl: wanted.ttl };
-            let signed = self.signer.jwt(self.permit, self.target, request, self.asker).await;
-            signed.map_err(|error| Refusal::of_signer(&error, self.clock.now()))
+            self.told(self.signer.jwt(self.permit, self.target, request, self.asker).await)
         });
         signed.await
+    }
+
+    /// A signature without its token, as the API gives it.
+    async fn signature(&self, signed: impl Future<Output = Result<Assembled, Refusal>>) -> Result<Bytes, Refusal> {
+        let Assembled { signature, kid } = self.counted(signed).await?;
+        json(&api::SignatureResponse { signature, kid: kid.to_string() })
+    }
+
+    /// What the signer says, as the caller is told it.
+    fn told<T>(&self, signed: Result<T, SignError>) -> Result<T, Refusal> {
+        signed.map_err(|error| Refusal::of_signer(&error, self.clock.now()))
     }
 
     async fn counted<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {

@@ -35,9 +35,7 @@ impl<'a> Wanted<'a> {
 
 /// Reads `{"signing_input":"…"}`.
 pub fn signing_input(text: &str) -> Result<String, Refusal> {
-    let object = object(text, &DOCUMENT, &["signing_input"])?;
-    required(&object, "signing_input")?;
-    string(&object, "signing_input").map(Option::unwrap_or_default)
+    required_string(&object(text, &DOCUMENT, &["signing_input"])?, "signing_input")
 }
 
 /// A digest that is to be signed.
@@ -55,10 +53,7 @@ impl WantedDigest {
     /// Reads `{"kid":"…","alg":"…","digest":"…"}`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let object = object(text, &DOCUMENT, &["kid", "alg", "digest"])?;
-        let member = |name| {
-            required(&object, name)?;
-            string(&object, name).map(Option::unwrap_or_default)
-        };
+        let member = |name| required_string(&object, name);
         let kid = Kid::new(&member("kid")?).map_err(|error| unusable("kid", &error))?;
         let alg = member("alg")?.parse().map_err(|error: UnknownAlgorithm| unusable("alg", &error))?;
         let digest = base64url::decode(&member("digest")?);
@@ -101,6 +96,11 @@ fn required<'a>(object: &Object<'a>, name: &'static str) -> Result<&'a str, Refu
 
 fn string(object: &Object<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
     object.get_str(name).map_err(|error| unreadable(&error))
+}
+
+fn required_string(object: &Object<'_>, name: &'static str) -> Result<String, Refusal> {
+    required(object, name)?;
+    string(object, name).map(Option::unwrap_or_default)
 }
 
 fn unusable(name: &str, error: &dyn std::error::Error) -> Refusal {
